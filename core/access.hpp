@@ -1,0 +1,33 @@
+#pragma once
+
+/// How snapshots reach what tasklets and channels keep to themselves.
+
+#include <stackless/channel.hpp>
+#include <stackless/tasklet.hpp>
+
+STACKLESS_BEGIN
+
+struct tasklet_access {
+  static detail::record* record(const tasklet& t) { return t.record(); }
+
+  /// A handle that takes over one of the record's count.
+  static tasklet adopt(detail::record* r) { return tasklet(r); }
+};
+
+struct channel_access {
+  static detail::record* front(const channel_base& c) { return c.front(); }
+
+  /// Nobody waits, whatever the bytes of the channel say.
+  static void reset(channel_base& c) {
+    c.head_ = c.tail_ = 0;
+    c.balance_ = 0;
+  }
+
+  /// `r` waits as the last, as its state says.
+  static void enqueue(channel_base& c, detail::record* r) {
+    c.push_back(r);
+    c.balance_ += r->state == detail::state::sending ? 1 : -1;
+  }
+};
+
+STACKLESS_END

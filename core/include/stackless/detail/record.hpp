@@ -1,0 +1,98 @@
+#pragma once
+
+/// The record of a tasklet: what is known of it beside its stack. It lives in the region, at one address for life, and
+/// is inlined into programs: a change of its layout changes STACKLESS_LAYOUT.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <stackless/context.hpp>
+#include <stackless/sanitizer.hpp>
+
+STACKLESS_BEGIN
+
+struct slot;
+class channel_base;
+
+namespace detail {
+
+struct scheduler;
+
+/// Where a tasklet is.
+///
+///                in the ring   in a channel's queue   in the list of run() callers
+///   paused            -                 -                         -
+///   ready             x                 -                         -       the current one included
+///   sending           -                 x                         -
+///   receiving         -                 x                         -
+///   running_others    -                 -                         x
+///   dead              -                 -                         -
+enum class state : std::uint8_t { paused, ready, sending, receiving, running_others, dead };
+
+/// Why a tasklet wakes, tested after every switch.
+enum class wake : std::uint8_t {
+  normally,
+  with_failure,  ///< record::failure is thrown
+  to_exit,       ///< TaskletExit is thrown
+};
+
+/// The exceptions of one flow of control that are being thrown or handled: __cxa_eh_globals of the C++ ABI.
+struct exceptions_in_flight {
+  void* caught = nullptr;
+  unsigned uncaught = 0;
+
+  bool any() const { return caught != nullptr || uncaught != 0; }
+};
+
+/// Runs the callable that waits at `closure`, or with `run` false only destroys it. Either way the block is freed.
+using body = void (*)(void* closure, bool run);
+
+struct alignas(64) record {
+  // What a switch touches.
+  arch::context context{};
+  record* next = nullptr;  ///< ring: circular, in the order of turns; queue of a channel: nullptr ends it
+  record* previous = nullptr;
+  scheduler* owner = nullptr;
+  detail::wake wake = wake::normally;
+  detail::state state = state::paused;
+  bool started = false;
+  bool has_cargo = false;  ///< `cargo` holds an object
+  std::uint32_t handles = 0;
+
+  // What a channel operation touches besides.
+  alignas(16) std::byte cargo[32]{};  ///< the value on its way, or the address of the block it is in
+  channel_base* blocked_on = nullptr;
+  stackless::slot* stack = nullptr;
+  detail::body body = nullptr;
+  void* closure = nullptr;
+
+  exceptions_in_flight exceptions;  ///< while parked with any; else empty
+  void* failure = nullptr;          ///< what wake::with_failure throws: the representation of a std::exception_ptr
+  record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
+  [[no_unique_address]] arch::sanitized_stack sanitized;
+
+  bool blocked() const { return state == state::sending || state == state::receiving; }
+  bool alive() const { return state != state::dead; }
+};
+
+static_assert(offsetof(record, context) == 0, "a switch hands out the context; it is the record's address");
+static_assert(offsetof(record, cargo) == 64);
+
+inline record* record_of(arch::context* c) { return reinterpret_cast<record*>(c); }
+
+// Compilers leave copies of a record's plain address in every parked frame: such a word means nothing. One that means
+// to keep its tasklet, and to take it along into a snapshot, carries a tag in the bits that alignment leaves free.
+inline constexpr std::uintptr_t handle_tag = 1;  ///< a counted handle
+inline constexpr std::uintptr_t queue_tag = 2;   ///< an end of a channel's queue
+
+template <std::uintptr_t tag>
+std::uintptr_t tagged(const record* r) {
+  return r != nullptr ? reinterpret_cast<std::uintptr_t>(r) + tag : 0;
+}
+template <std::uintptr_t tag>
+record* untagged(std::uintptr_t word) {
+  return word != 0 ? reinterpret_cast<record*>(word - tag) : nullptr;
+}
+
+}  // namespace detail
+STACKLESS_END

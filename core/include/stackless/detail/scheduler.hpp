@@ -1,0 +1,96 @@
+#pragma once
+
+/// The scheduler of a thread, as far as it is inlined: the ring of those that can run, and how one gives way to
+/// another. What is rare is out of line, in scheduler.cpp.
+
+#include <stackless/detail/record.hpp>
+#include <stackless/switch.hpp>
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// Bits of the attention word: everything unusual that a switch has to care about.
+namespace attention {
+inline constexpr std::uint32_t unborn = 1;  ///< the thread has not used its scheduler yet
+}
+
+struct scheduler {
+  record* current = nullptr;
+  std::uint32_t attention = attention::unborn;
+  exceptions_in_flight* exceptions = nullptr;  ///< the thread's own, in the C++ runtime
+  record* runner = nullptr;                    ///< the innermost caller of run()
+  record* departed = nullptr;                  ///< ended last: it was still standing on its stack
+  record main;
+
+  /// True where the inlined paths do not suffice.
+  bool unusual() const { return attention != 0 || exceptions->any(); }
+};
+
+extern constinit thread_local scheduler this_scheduler [[gnu::tls_model("initial-exec")]];
+
+/// The scheduler of this thread, as it is. Its address is found anew each time: one that the compiler has kept from
+/// before a switch may be that of another thread or process. (Nor can the linker break a check for null pointers then:
+/// it relaxes the addition that makes the address of a thread-local to one that leaves no flags.)
+[[gnu::always_inline]] inline scheduler& mine() {
+  scheduler* s = &this_scheduler;
+  asm volatile("" : "+r"(s));
+  return *s;
+}
+
+/// The scheduler of this thread, made ready for use.
+scheduler& here();
+
+/// The inlined way to give way. `to` is in the ring.
+[[gnu::always_inline]] inline record* switch_to(scheduler& s, record* me, record* to) {
+  s.current = to;
+  arch::crossing crossing(to->sanitized);
+  record* self = record_of(arch::switch_to(&me->context, &to->context));
+  crossing.arrived();
+  return self;
+}
+
+/// The same out of line, for every case: exceptions in flight stay with `me`.
+record* give_way(scheduler&, record* me, record* to);
+
+/// If `r` waits, in a channel's queue or in the list of run() callers, it is taken out and paused.
+void stop_waiting(record* r) noexcept;
+
+/// Throws what a tasklet is woken with; it has been tested that there is something.
+[[noreturn]] void raise(record* self);
+
+inline void raise_if_woken_to(record* self) {
+  if (self->wake != wake::normally) [[unlikely]] raise(self);
+}
+
+/// Who runs when `me` leaves the ring: the next in it, or if `me` is alone the innermost caller of run(), which is put
+/// back into the ring. nullptr, and nothing changed, if there is nobody.
+record* successor(scheduler&, record* me) noexcept;
+
+/// Last in the order of turns: just before the current tasklet.
+inline void append(scheduler& s, record* r) {
+  record* me = s.current;
+  r->next = me;
+  r->previous = me->previous;
+  me->previous->next = r;
+  me->previous = r;
+  r->state = state::ready;
+}
+
+/// Next in the order of turns: after a switch to it, the tasklet that was current is the last.
+inline void insert_next(scheduler& s, record* r) {
+  record* me = s.current;
+  r->previous = me;
+  r->next = me->next;
+  me->next->previous = r;
+  me->next = r;
+  r->state = state::ready;
+}
+
+/// Out of the ring.
+inline void unlink(record* r) {
+  r->previous->next = r->next;
+  r->next->previous = r->previous;
+}
+
+}  // namespace detail
+STACKLESS_END

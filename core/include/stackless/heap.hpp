@@ -1,0 +1,34 @@
+#pragma once
+
+/// The picklable heap: memory that a snapshot can carry.
+///
+///   std::pmr::vector<int> v(stackless::heap::memory_resource());
+///   v.push_back(1);               // reachable from a tasklet's stack, so saved with it
+///
+/// A program that links stackless::heap_new has every operator new and every exception served from it and need not
+/// name it. Blocks are aligned to 16 bytes. Any thread may allocate and free.
+
+#include <cstddef>
+#include <memory_resource>
+
+#include <stackless/config.hpp>
+#include <stackless/memory_error.hpp>
+
+STACKLESS_BEGIN
+namespace heap {
+
+/// At least `bytes` bytes, aligned to `alignment` (a power of two). Throws memory_error.
+[[nodiscard]] void* allocate(std::size_t bytes, std::size_t alignment = 16);
+
+/// Gives back what allocate gave; nullptr is ignored. An address that is not the start of a live block stops the
+/// program with a message: the heap would be damaged otherwise.
+void deallocate(void* block) noexcept;
+
+/// How many bytes of the block at `block` may be used.
+std::size_t usable_size(const void* block) noexcept;
+
+/// The heap for std::pmr containers. Lives for ever.
+std::pmr::memory_resource* memory_resource() noexcept;
+
+}  // namespace heap
+STACKLESS_END

@@ -1,0 +1,159 @@
+#pragma once
+
+/// Tasklets: functions that give way to one another.
+///
+///   stackless::tasklet t([](int n) { for (; n > 0; --n) stackless::schedule(); }, 3);
+///   stackless::run();
+///   assert(!t.alive());
+///
+/// A tasklet belongs to the thread that made it; so does every handle to it.
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <stackless/detail/record.hpp>
+#include <stackless/heap.hpp>
+
+STACKLESS_BEGIN
+
+class tasklet;
+tasklet current();
+tasklet main_tasklet();
+
+namespace detail {
+
+/// A callable and its arguments, by value, in the picklable heap.
+template <class F, class... Args>
+class bound_call {
+ public:
+  template <class... Given>
+  static void* make(Given&&... given) {
+    std::unique_ptr<void, freed> block(heap::allocate(sizeof(bound_call), alignof(bound_call)));
+    new (block.get()) bound_call(std::forward<Given>(given)...);
+    return block.release();
+  }
+
+  static void run_or_drop(void* closure, bool run) {
+    const std::unique_ptr<bound_call, destroyed> self(static_cast<bound_call*>(closure));
+    if (run) {
+      std::apply([&](Args&... args) { std::invoke(std::move(self->f_), std::move(args)...); }, self->args_);
+    }
+  }
+
+ private:
+  struct freed {
+    void operator()(void* block) const { heap::deallocate(block); }
+  };
+  struct destroyed {
+    void operator()(bound_call* self) const {
+      std::destroy_at(self);
+      heap::deallocate(self);
+    }
+  };
+  friend struct destroyed;
+
+  template <class Function, class... Given>
+  explicit bound_call(Function&& f, Given&&... args)
+      : f_(std::forward<Function>(f)), args_(std::forward<Given>(args)...) {}
+
+  F f_;
+  [[no_unique_address]] std::tuple<Args...> args_;
+
+ public:
+  ~bound_call() = default;
+};
+
+/// A paused tasklet that will run `body` on `closure`, which it owns, also if this throws memory_error. One handle.
+record* create(body, void* closure);
+
+/// The last handle is gone.
+void forgotten(record*) noexcept;
+
+}  // namespace detail
+
+/// A handle to a tasklet: counted, cheap to copy. When the last one goes, a tasklet that nobody could wake any more is
+/// unwound by TaskletExit, so that its destructors run; one that is scheduled or waits on a channel lives on.
+class tasklet {
+ public:
+  /// Calls `f(args...)` in a tasklet of its own, inserted as the last of the ring. Callable and arguments are copied
+  /// or moved into the picklable heap; what `f` returns is dropped. Throws memory_error.
+  template <class F, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, tasklet> &&
+             std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
+  explicit tasklet(F&& f, Args&&... args) : tasklet(bound(std::forward<F>(f), std::forward<Args>(args)...)) {
+    insert();
+  }
+
+  /// The same, paused: it runs when somebody inserts it.
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  static tasklet bound(F&& f, Args&&... args) {
+    using call = detail::bound_call<std::decay_t<F>, std::decay_t<Args>...>;
+    void* closure = call::make(std::forward<F>(f), std::forward<Args>(args)...);
+    return tasklet(detail::create(&call::run_or_drop, closure));
+  }
+
+  tasklet(const tasklet& other) noexcept : handle_(other.handle_) {
+    if (handle_ != 0) ++record()->handles;
+  }
+  tasklet(tasklet&& other) noexcept : handle_(std::exchange(other.handle_, 0)) {}
+  tasklet& operator=(tasklet other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~tasklet() {
+    if (handle_ != 0 && --record()->handles == 0) detail::forgotten(record());
+  }
+
+  /// Into the ring, as the last; nothing if it is there already. Throws state_error: blocked, dead.
+  tasklet& insert();
+
+  /// Out of the ring: paused; nothing if it is not there. Throws state_error: current, blocked.
+  tasklet& remove();
+
+  /// Runs it now: if it is paused it is inserted as the last first, if it is scheduled it keeps its place. The order
+  /// of turns goes on from there; returns when it is the caller's turn. Throws state_error: blocked, dead.
+  void run();
+
+  /// Throws TaskletExit in it, now: it is unwound, and the caller goes on when it is its turn. One that has not
+  /// started never runs, a dead one stays dead, the caller itself throws.
+  void kill();
+
+  bool alive() const noexcept { return record()->alive(); }
+  /// Waits on a channel.
+  bool blocked() const noexcept { return record()->blocked(); }
+  /// In the ring or in a channel's queue.
+  bool scheduled() const noexcept { return record()->state == detail::state::ready || blocked(); }
+  /// Alive, and in neither.
+  bool paused() const noexcept { return alive() && !scheduled(); }
+  /// It could be saved now, as far as its stack goes: it is not the current tasklet, not main, and every frame of its
+  /// stack can be found.
+  bool restorable() const;
+
+  friend bool operator==(const tasklet&, const tasklet&) = default;
+
+ private:
+  friend tasklet current();
+  friend tasklet main_tasklet();
+  friend struct tasklet_access;
+
+  /// Takes over one handle.
+  explicit tasklet(detail::record* r) noexcept : handle_(detail::tagged<detail::handle_tag>(r)) {}
+
+  detail::record* record() const noexcept { return detail::untagged<detail::handle_tag>(handle_); }
+
+  std::uintptr_t handle_;
+};
+
+/// The tasklet that runs.
+tasklet current();
+
+/// The flow of control that the thread was born with.
+tasklet main_tasklet();
+
+STACKLESS_END

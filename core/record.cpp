@@ -1,0 +1,54 @@
+#include "core/record.hpp"
+
+#include <new>
+
+#include "core/extents.hpp"
+#include "core/span.hpp"
+
+STACKLESS_BEGIN
+namespace records {
+namespace {
+
+constexpr std::size_t granules_per_span = 1;
+
+constinit cell_pool pool(extent_kind::records, sizeof(detail::record), granules_per_span);
+
+/// The span a word leads into, and which of its cells.
+struct place {
+  span* of = nullptr;
+  std::uint32_t index = 0;
+};
+
+place locate(std::uintptr_t word) {
+  auto* found = arch::region::find(word);
+  if (found == nullptr || found->kind != extent_kind::records) return {};
+  auto* of = static_cast<span*>(found);
+  return {of, of->index_of(word)};
+}
+
+}  // namespace
+
+detail::record* allocate() { return new (pool.allocate()) detail::record; }
+
+detail::record* allocate_at(std::uintptr_t home) {
+  const span_shape shape{.begin = home & ~(arch::granule_size * granules_per_span - 1),
+                         .size = arch::granule_size * granules_per_span,
+                         .cell_size = sizeof(detail::record)};
+  if (!pool.claim(home, shape)) return nullptr;
+  return new (reinterpret_cast<void*>(home)) detail::record;
+}
+
+void release(detail::record* r) noexcept {
+  const place at = locate(reinterpret_cast<std::uintptr_t>(r));
+  r->~record();
+  pool.release(*at.of, at.index);
+}
+
+detail::record* find(std::uintptr_t word) noexcept {
+  const place at = locate(word);
+  if (at.of == nullptr || !at.of->is_live(at.index)) return nullptr;
+  return reinterpret_cast<detail::record*>(at.of->cell(at.index));
+}
+
+}  // namespace records
+STACKLESS_END

@@ -1,0 +1,24 @@
+#pragma once
+
+/// Where tasklet records come from and how any word is asked whether it leads to one.
+
+#include <cstdint>
+
+#include <stackless/detail/record.hpp>
+
+STACKLESS_BEGIN
+namespace records {
+
+/// A fresh record. Throws memory_error.
+detail::record* allocate();
+
+/// A fresh record at its home. nullptr, and nothing changed, if something lives there. Throws memory_error.
+detail::record* allocate_at(std::uintptr_t home);
+
+void release(detail::record*) noexcept;
+
+/// The live record whose bytes `word` points to; nullptr if none.
+detail::record* find(std::uintptr_t word) noexcept;
+
+}  // namespace records
+STACKLESS_END

@@ -1,0 +1,214 @@
+#include "core/scheduler.hpp"
+
+#include <cxxabi.h>
+
+#include <exception>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include <stackless/channel.hpp>
+#include <stackless/error.hpp>
+#include <stackless/scheduler.hpp>
+
+#include "core/record.hpp"
+#include "core/slot.hpp"
+
+STACKLESS_BEGIN
+namespace detail {
+
+constinit thread_local scheduler this_scheduler;
+
+namespace {
+
+void be_born(scheduler& s) {
+  s.main.owner = &s;
+  s.main.next = s.main.previous = &s.main;
+  s.main.state = state::ready;
+  s.main.started = true;
+  s.main.handles = 1;
+  s.main.sanitized = arch::thread_stack();
+  s.current = &s.main;
+  s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
+  s.attention &= ~attention::unborn;
+}
+
+// A record holds its std::exception_ptr as a plain word: a thread's main is constant-initialised and never destroyed.
+static_assert(sizeof(std::exception_ptr) == sizeof(void*));
+
+std::exception_ptr take_failure(record* r) noexcept {
+  auto* stored = std::launder(reinterpret_cast<std::exception_ptr*>(&r->failure));
+  std::exception_ptr failure = std::move(*stored);
+  std::destroy_at(stored);
+  r->failure = nullptr;
+  return failure;
+}
+
+/// The innermost caller of run() watches no longer, and has the next turn.
+record* wake_runner(scheduler& s) noexcept {
+  record* r = s.runner;
+  stop_waiting(r);
+  insert_next(s, r);
+  return r;
+}
+
+/// Who is told of an error that left a tasklet; it is in the ring afterwards.
+record* bearer_of_errors(scheduler& s) noexcept {
+  if (s.runner != nullptr) return wake_runner(s);
+  stop_waiting(&s.main);
+  if (s.main.state == state::paused) insert_next(s, &s.main);
+  return &s.main;
+}
+
+/// Ends the running tasklet. What it stands on is reclaimed later, by somebody who stands elsewhere.
+[[noreturn]] void finish(record* me, std::exception_ptr failure) noexcept {
+  scheduler& s = *me->owner;
+  record* to = nullptr;
+  if (failure) {
+    to = bearer_of_errors(s);
+    fail(to, std::move(failure));
+  } else {
+    to = successor(s, me);
+    if (to == nullptr) to = revive_main(s);
+  }
+  unlink(me);
+  me->state = state::dead;
+  reclaim_departed(s);
+  s.departed = me;
+  s.current = to;
+  arch::crossing::last(to->sanitized);
+  arch::switch_out_of_line(&me->context, &to->context);
+  std::terminate();  // nobody switches to the dead
+}
+
+}  // namespace
+
+scheduler& here() {
+  scheduler& s = mine();
+  if ((s.attention & attention::unborn) != 0) [[unlikely]] be_born(s);
+  return s;
+}
+
+void tasklet_entry(arch::context* self) {
+  arch::crossing::first();
+  std::exception_ptr failure;
+  try {
+    record* me = record_of(self);
+    me->started = true;
+    me->body(std::exchange(me->closure, nullptr), true);
+  } catch (const TaskletExit&) {
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  finish(record_of(self), std::move(failure));
+}
+
+record* give_way(scheduler& s, record* me, record* to) {
+  me->exceptions = std::exchange(*s.exceptions, {});
+  s.current = to;
+  arch::crossing crossing(to->sanitized);
+  record* self = record_of(arch::switch_out_of_line(&me->context, &to->context));
+  crossing.arrived();
+  *self->owner->exceptions = std::exchange(self->exceptions, {});
+  return self;
+}
+
+void raise(record* self) {
+  if (std::exchange(self->wake, wake::normally) == wake::to_exit) throw TaskletExit{};
+  std::rethrow_exception(take_failure(self));
+}
+
+void fail(record* r, std::exception_ptr failure) noexcept {
+  if (r->wake == wake::with_failure) take_failure(r);
+  new (&r->failure) std::exception_ptr(std::move(failure));
+  r->wake = wake::with_failure;
+}
+
+record* successor(scheduler& s, record* me) noexcept {
+  if (me->next != me) return me->next;
+  return s.runner != nullptr ? wake_runner(s) : nullptr;
+}
+
+void stop_waiting(record* r) noexcept {
+  if (r->blocked()) {
+    r->blocked_on->forget(r);
+  } else if (r->state == state::running_others) {
+    record** link = &r->owner->runner;
+    while (*link != r) link = &(*link)->outer_runner;
+    *link = std::exchange(r->outer_runner, nullptr);
+  } else {
+    return;
+  }
+  r->state = state::paused;
+}
+
+record* jump(scheduler& s, record* to) {
+  if (to->state == state::paused) append(s, to);
+  return give_way(s, s.current, to);
+}
+
+record* revive_main(scheduler& s) {
+  record* main = &s.main;
+  const state was = main->state;
+  stop_waiting(main);
+  insert_next(s, main);
+  if (was == state::sending) {
+    fail(main, std::make_exception_ptr(deadlock_error(
+                          "the main tasklet is sending without a receiver available: every other tasklet has ended "
+                          "or waits; keep one that receives")));
+  } else if (was == state::receiving) {
+    fail(main, std::make_exception_ptr(deadlock_error(
+                          "the main tasklet is receiving without a sender available: every other tasklet has ended "
+                          "or waits; keep one that sends")));
+  }
+  return main;
+}
+
+void reclaim_departed(scheduler& s) noexcept {
+  record* departed = std::exchange(s.departed, nullptr);
+  if (departed == nullptr) return;
+  arch::drop_stack(departed->sanitized);
+  slots::release(std::exchange(departed->stack, nullptr));
+  if (departed->handles == 0) records::release(departed);
+}
+
+void schedule_unusual() {
+  scheduler& s = here();
+  raise_if_woken_to(give_way(s, s.current, s.current->next));
+}
+
+}  // namespace detail
+
+void run() {
+  detail::scheduler& s = detail::here();
+  detail::record* me = s.current;
+  if (me->next == me) return;
+  detail::record* to = me->next;
+  detail::unlink(me);
+  me->state = detail::state::running_others;
+  me->outer_runner = s.runner;
+  s.runner = me;
+  detail::raise_if_woken_to(detail::give_way(s, me, to));
+}
+
+void schedule_remove() {
+  detail::scheduler& s = detail::here();
+  detail::record* me = s.current;
+  detail::record* to = detail::successor(s, me);
+  if (to == nullptr) {
+    if (me == &s.main) return;  // nobody is left to wake it
+    to = detail::revive_main(s);
+  }
+  detail::unlink(me);
+  me->state = detail::state::paused;
+  detail::raise_if_woken_to(detail::give_way(s, me, to));
+}
+
+std::size_t runcount() {
+  const detail::record* me = detail::here().current;
+  std::size_t count = 1;
+  for (const detail::record* r = me->next; r != me; r = r->next) ++count;
+  return count;
+}
+
+STACKLESS_END

@@ -1,0 +1,33 @@
+#pragma once
+
+/// What tasklets and channels ask of the scheduler out of line.
+
+#include <exception>
+
+#include <stackless/detail/scheduler.hpp>
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// The first thing on the stack of every tasklet.
+void tasklet_entry(arch::context* self);
+
+/// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
+void prepare_stack(record* r);
+
+/// `r` wakes with `failure`.
+void fail(record* r, std::exception_ptr failure) noexcept;
+
+/// `to`, which can run, runs now; if it was paused it is inserted as the last. The order of turns goes on from there.
+/// Returns when it is the caller's turn again.
+record* jump(scheduler&, record* to);
+
+/// The caller, who is not in the ring any more or about to leave it, gives way to main, the only one left to be woken.
+/// If main is blocked it wakes with a deadlock_error.
+record* revive_main(scheduler&);
+
+/// Gives back the stack, and if nobody holds on to it the record, of the tasklet that ended last.
+void reclaim_departed(scheduler&) noexcept;
+
+}  // namespace detail
+STACKLESS_END

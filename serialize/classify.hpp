@@ -1,0 +1,51 @@
+#pragma once
+
+/// What a word stands for in this process, and back.
+///
+/// Inside the region a word means what its address leads to, in every process; that is the closure's business. This
+/// is about all other words: those that mean something else in each process.
+
+#include <cstdint>
+#include <memory_resource>
+#include <vector>
+
+#include "arch/region.hpp"
+#include "serialize/image.hpp"
+#include "serialize/modules.hpp"
+
+STACKLESS_BEGIN
+namespace snapshot {
+
+/// Restored in place of a word that led out of the snapshot: addresses that nothing is ever mapped at, so that using
+/// one faults at a place that tells what it was. They lie where the region is kept empty.
+inline constexpr std::uintptr_t poison_begin = ((arch::region_begin >> 32) + 1) << 32;
+inline constexpr std::uintptr_t poison_end = poison_begin + arch::boundary_margin;
+inline constexpr std::uintptr_t poison_of(meaning m) {
+  return poison_begin + static_cast<std::uintptr_t>(m) * arch::granule_size;
+}
+
+/// What `word`, found in this process, stands for. Module indices are those of loaded_modules::now().
+class classifier {
+ public:
+  /// Words inside the region are data here, but for poison.
+  value classify(std::uintptr_t word);
+
+ private:
+  struct range {
+    std::uintptr_t begin, end;
+  };
+
+  bool mapped(std::uintptr_t word);
+
+  const loaded_modules& modules_ = loaded_modules::now();
+  std::pmr::vector<range> mappings_{scratch()};  ///< of the process, by address; read when first needed
+};
+
+/// The thread pointer of the running thread.
+std::uintptr_t thread_pointer();
+
+/// The value that the stack protector puts into frames.
+std::uintptr_t canary();
+
+}  // namespace snapshot
+STACKLESS_END

@@ -1,0 +1,143 @@
+#pragma once
+
+/// The frame of a snapshot file taken apart: header, section headers, digests. What the sections say is the
+/// reader's.
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "serialize/encoding.hpp"
+#include "serialize/format.hpp"
+
+STACKLESS_BEGIN
+namespace snapshot {
+
+class container {
+ public:
+  /// Checks magic, version, size, the digest of each section, so that damage has a name and a place, and then
+  /// that of the file. `bytes` and `file` are referred to. Throws snapshot_error{damaged, too_new}.
+  container(std::span<const std::byte> bytes, std::string_view file) : bytes_(bytes), file_(file) {
+    check_header();
+    find_sections();
+    check_digest(file_header::digest_at, bytes_.size(), {}, 0);
+    of(section::end).finish();
+  }
+
+  input& of(section type) {
+    return inputs_[static_cast<std::size_t>(std::find(sections.begin(), sections.end(), type) -
+                                            sections.begin())];
+  }
+
+ private:
+  void check_header() const {
+    const std::size_t known = std::min(bytes_.size(), magic.size());
+    if (known == 0 || std::memcmp(bytes_.data(), magic.data(), known) != 0) {
+      const bool letters = known >= 4 && std::memcmp(bytes_.data() + 1, magic.data() + 1, 3) == 0;
+      auto about = failure("not a snapshot");
+      if (letters) about.hint = "a transfer as text seems to have changed it: transfer it as binary";
+      throw snapshot_error(snapshot_error::kind::damaged, std::move(about));
+    }
+    if (bytes_.size() < file_header::size) truncated("at least ", file_header::size - bytes_.size());
+
+    const auto written_by = load<std::uint32_t>(bytes_.data() + file_header::written_by_at);
+    const auto min_reader = load<std::uint32_t>(bytes_.data() + file_header::min_reader_at);
+    if (min_reader == 0 || min_reader > written_by)
+      refuse("no writer of format " + std::to_string(written_by) + " asks for readers of format " +
+             std::to_string(min_reader));
+    if (min_reader > format_version)
+      too_new("written in format " + std::to_string(written_by) + " for readers of format " +
+              std::to_string(min_reader) + " and newer; this one reads format " +
+              std::to_string(format_version));
+
+    const auto size = load<std::uint64_t>(bytes_.data() + file_header::size_at);
+    if (size > bytes_.size()) truncated("", size - bytes_.size());
+    if (size < bytes_.size())
+      refuse(std::to_string(bytes_.size() - size) + " bytes follow the end of the snapshot");
+  }
+
+  void find_sections() {
+    std::size_t at = file_header::size;
+    std::uint32_t previous = 0;
+    for (std::size_t i = 0; i != sections.size();) {
+      const auto left = bytes_.subspan(at);
+      if (left.size() < section_header::size) refuse("ends before section " + std::string(name(sections[i])));
+      const auto type = load<std::uint32_t>(left.data() + section_header::type_at);
+      const auto flags = load<std::uint32_t>(left.data() + section_header::flags_at);
+      const auto length = load<std::uint64_t>(left.data() + section_header::length_at);
+      const auto known = name(section{type});
+      const auto title = known.empty() ? std::to_string(type) : std::string(known);
+      const auto fail = [&](std::string reason) { refuse(std::move(reason), title, at); };
+
+      if (length > left.size() - section_header::size) fail("longer than the file");
+      const auto used = section_header::size + static_cast<std::size_t>(length);
+      check_digest(at, at + used, title, at);
+      const auto padded = (used + section_alignment - 1) / section_alignment * section_alignment;
+      if (padded > left.size()) fail("padding is missing");
+      for (std::size_t j = used; j != padded; ++j)
+        if (left[j] != std::byte{0}) fail("padding is not zero");
+
+      if (type <= previous) fail("out of order, or there twice");
+      previous = type;
+      if ((flags & ~critical) != 0) fail("unknown flags");
+      if (known.empty()) {
+        if (flags == critical) too_new("not known, and marked as not to be skipped", title, at);
+      } else {
+        if (section{type} != sections[i])
+          fail("section " + std::string(name(sections[i])) + " is missing before it");
+        if (flags != critical) fail("not marked as critical");
+        inputs_[i++] =
+            input(left.subspan(section_header::size, static_cast<std::size_t>(length)), file_, known, at);
+      }
+      at += padded;
+    }
+    if (at != bytes_.size()) refuse(std::to_string(bytes_.size() - at) + " bytes follow section END");
+  }
+
+  /// The digest at `at` covers what follows it, up to `end`.
+  void check_digest(std::size_t at, std::size_t end, std::string_view title, std::uint64_t offset) const {
+    const std::size_t begin = at + sizeof(digest);
+    const auto stored = load<digest>(bytes_.data() + at);
+    const auto actual = digest_of(bytes_.subspan(begin, end - begin));
+    if (stored == actual) return;
+    auto about = failure("checksum mismatch", title, offset);
+    about.expected = hexadecimal(stored);
+    about.found = hexadecimal(actual);
+    throw snapshot_error(snapshot_error::kind::damaged, std::move(about));
+  }
+
+  [[noreturn]] void truncated(const char* at_least, std::uint64_t missing) const {
+    refuse(std::string("truncated: ") + at_least + std::to_string(missing) + " bytes are missing");
+  }
+
+  [[noreturn]] void refuse(std::string reason, std::string_view title = {}, std::uint64_t offset = 0) const {
+    throw snapshot_error(snapshot_error::kind::damaged, failure(std::move(reason), title, offset));
+  }
+
+  [[noreturn]] void too_new(std::string reason, std::string_view title = {}, std::uint64_t offset = 0) const {
+    auto about = failure(std::move(reason), title, offset);
+    about.hint = "a newer version of the program reads it";
+    throw snapshot_error(snapshot_error::kind::too_new, std::move(about));
+  }
+
+  snapshot_error::details failure(std::string reason, std::string_view title = {},
+                                  std::uint64_t offset = 0) const {
+    snapshot_error::details about;
+    about.file = file_;
+    about.section = title;
+    about.offset = offset;
+    about.reason = std::move(reason);
+    return about;
+  }
+
+  std::span<const std::byte> bytes_;
+  std::string_view file_;
+  std::array<input, sections.size()> inputs_;
+};
+
+}  // namespace snapshot
+STACKLESS_END

@@ -1,0 +1,157 @@
+#pragma once
+
+/// A snapshot as plain values: what the file says, and nothing that needs a program, a region or a tasklet to be
+/// looked at. Capture fills one in, the writer and the reader carry it to and from bytes, restore brings it to life.
+///
+/// Everything in the region has the same address in every process, so places are named by their home address. What
+/// is elsewhere in each process is named by what it stands for: see `value`.
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory_resource>
+#include <string>
+#include <vector>
+
+#include "serialize/scratch.hpp"
+
+STACKLESS_BEGIN
+namespace snapshot {
+
+// Numbers that are stored: never change or reuse one.
+
+enum class machine : std::uint8_t { x86_64 = 1, aarch64 = 2 };
+
+constexpr const char* name_of(machine m) { return m == machine::x86_64 ? "x86-64" : "AArch64"; }
+
+#if defined(__x86_64__)
+inline constexpr machine this_machine = machine::x86_64;
+#else
+inline constexpr machine this_machine = machine::aarch64;
+#endif
+
+/// What a 64-bit word stands for.
+enum class meaning : std::uint8_t {
+  data = 0,            ///< itself; `number` is the word
+  module = 1,          ///< base address of module `index` + `number`
+  thread_local_ = 2,   ///< the running thread's block of module `index`'s thread-local storage + `number`
+  thread_pointer = 3,  ///< the thread pointer + `number` (two's complement)
+  canary = 4,          ///< the stack protector's value
+  foreign = 5,         ///< led out of everything a snapshot carries: restored as an address that is never mapped
+  stranger = 6,        ///< a tasklet that is not in the snapshot, or its stack: restored likewise
+};
+
+enum class state : std::uint8_t {
+  not_started = 1,  ///< its callable and arguments wait in the heap; it has no stack
+  paused = 2,       ///< parked; in no channel's queue
+  sending = 3,      ///< parked in the queue of a channel, with a value
+  receiving = 4,    ///< parked in the queue of a channel
+  dead = 5,
+};
+
+/// What a parked tasklet meets when it wakes.
+enum class waking : std::uint8_t {
+  normally = 0,
+  with_failure = 1,  ///< an exception is thrown
+  to_exit = 2,       ///< TaskletExit is thrown
+};
+
+/// How a frame's return address was found.
+enum class return_address : std::uint8_t {
+  none = 0,    ///< the last frame: the trampoline returns to nobody
+  fixed = 1,   ///< the ABI puts it just below the caller's frame
+  unique = 2,  ///< one word of the frame holds it
+  several = 3  ///< several words of the frame hold its value; all are words into the module
+};
+
+struct value {
+  meaning means = meaning::data;
+  std::uint32_t index = 0;
+  std::uint64_t number = 0;
+
+  bool operator==(const value&) const = default;
+};
+
+/// A loaded ELF object. modules[0] is the program.
+struct module {
+  std::pmr::string path;
+  std::pmr::vector<std::byte> build_id;  ///< GNU build-id; without one, XXH3-128 of the segments never written to
+  std::uint64_t size = 0;                ///< bytes from its lowest to its highest loaded address
+
+  explicit module(std::pmr::memory_resource* memory = scratch()) : path(memory), build_id(memory) {}
+};
+
+struct frame {
+  value pc;                ///< where it goes on: a word into a module
+  std::uint64_t size = 0;  ///< bytes up to the frame that called it
+  return_address found = return_address::none;
+};
+
+struct tasklet {
+  std::uint64_t home = 0;     ///< address of its record
+  snapshot::state state = state::paused;
+  std::uint32_t handles = 0;  ///< handles to it within the snapshot
+  value body, closure;        ///< the function it runs and the block that holds callable and arguments
+  value pc, fp, base;         ///< the suspended words (rip, rbp, rbx; pc, x29, x19)
+  std::uint64_t sp = 0;
+  bool has_value = false;     ///< `transfer` holds an object: one on its way through a channel
+  std::array<value, 4> transfer{};  ///< the bytes of the channel operation's value, or a box's address
+  value caught;               ///< the newest exception being handled; data 0: none
+  std::uint32_t uncaught = 0; ///< exceptions thrown and not yet caught
+  snapshot::waking waking = waking::normally;
+  value failure;              ///< the exception that it wakes with
+  std::uint64_t slot = 0;     ///< where its slot begins; 0: it has none
+  std::uint64_t slot_size = 0;
+  std::uint64_t live = 0;     ///< address of the first live byte of its stack; `stack` starts there
+  std::pmr::vector<std::byte> stack;
+  std::pmr::vector<frame> frames;  ///< innermost first, the trampoline last; the first begins at sp
+
+  explicit tasklet(std::pmr::memory_resource* memory = scratch()) : stack(memory), frames(memory) {}
+};
+
+/// A channel that carried tasklets wait on.
+struct channel {
+  value where;  ///< module word: a global, found again in the new process. data: home address in the region
+  std::pmr::vector<std::uint32_t> waiting;  ///< indices of tasklets, in queue order
+
+  explicit channel(std::pmr::memory_resource* memory = scratch()) : waiting(memory) {}
+};
+
+/// A run of equal cells of the heap.
+struct span {
+  std::uint64_t begin = 0;
+  std::uint64_t size = 0;
+  std::uint64_t cell_size = 0;
+};
+
+struct block {
+  std::uint32_t span = 0;   ///< index
+  std::uint64_t begin = 0;  ///< home address
+  std::pmr::vector<std::byte> bytes;  ///< cell_size of them
+
+  explicit block(std::pmr::memory_resource* memory = scratch()) : bytes(memory) {}
+};
+
+/// A word of a stack or a block that is not restored as it lies there. Its bytes in the snapshot are zero.
+struct word {
+  std::uint64_t address = 0;  ///< home address, a multiple of 8
+  value what;
+};
+
+struct image {
+  snapshot::machine machine{};
+  std::pmr::string library;  ///< version of the library that wrote it
+  std::uint32_t roots = 0;   ///< the first so many tasklets are those that were asked for; the others were reachable
+  std::pmr::vector<module> modules;
+  std::pmr::vector<tasklet> tasklets;
+  std::pmr::vector<channel> channels;
+  std::pmr::vector<span> spans;    ///< by address
+  std::pmr::vector<block> blocks;  ///< by address
+  std::pmr::vector<word> words;    ///< by address
+
+  explicit image(std::pmr::memory_resource* memory = scratch())
+      : library(memory), modules(memory), tasklets(memory), channels(memory), spans(memory), blocks(memory), words(memory) {}
+};
+
+}  // namespace snapshot
+STACKLESS_END

@@ -1,0 +1,11 @@
+#pragma once
+
+/// All of the library.
+
+#include <stackless/channel.hpp>
+#include <stackless/error.hpp>
+#include <stackless/heap.hpp>
+#include <stackless/scheduler.hpp>
+#include <stackless/snapshot.hpp>
+#include <stackless/start.hpp>
+#include <stackless/tasklet.hpp>

@@ -1,0 +1,328 @@
+#include "serialize/restore.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include <stackless/snapshot_error.hpp>
+
+#include "core/access.hpp"
+#include "core/extents.hpp"
+#include "core/heap.hpp"
+#include "core/record.hpp"
+#include "core/scheduler.hpp"
+#include "core/slot.hpp"
+#include "serialize/classify.hpp"
+#include "serialize/encoding.hpp"
+
+STACKLESS_BEGIN
+namespace snapshot {
+namespace {
+
+using detail::record;
+
+template <class T>
+T* pointer(std::uint64_t address) {
+  return reinterpret_cast<T*>(static_cast<std::uintptr_t>(address));
+}
+
+class failure {
+ public:
+  failure(std::string_view file, std::string reason) { about_.file = file, about_.reason = std::move(reason); }
+
+  failure& compare(std::string expected, std::string found) {
+    about_.expected = std::move(expected);
+    about_.found = std::move(found);
+    return *this;
+  }
+  failure& hint(std::string text) {
+    about_.hint = std::move(text);
+    return *this;
+  }
+  failure& section(std::string name) {
+    about_.section = std::move(name);
+    return *this;
+  }
+  [[noreturn]] void raise(snapshot_error::kind k) { throw snapshot_error(k, std::move(about_)); }
+
+ private:
+  snapshot_error::details about_;
+};
+
+[[noreturn]] void damaged(std::string_view file, const char* section, std::string reason) {
+  failure(file, std::move(reason)).section(section).raise(snapshot_error::kind::damaged);
+}
+
+/// Where the modules of an image are in this process.
+class module_map {
+ public:
+  module_map(const image& i, std::string_view file) {
+    const auto& loaded = loaded_modules::now();
+    const loaded_module& program = loaded.all().front();
+    if (!std::ranges::equal(i.modules.front().build_id, program.build_id)) {
+      failure(file, "written by another build of the program, " + std::string(i.modules.front().path))
+          .section("MODULES")
+          .compare(hexadecimal(i.modules.front().build_id), hexadecimal(program.build_id))
+          .hint("native frames need the very same binary: keep it beside its snapshots")
+          .raise(snapshot_error::kind::wrong_program);
+    }
+    for (const module& m : i.modules) {
+      const auto at = loaded.find(m.build_id);
+      loaded_.push_back(at ? &loaded.all()[*at] : nullptr);
+      if (at && loaded_.back()->size() != m.size) {
+        damaged(file, "MODULES", std::string(m.path) + " is of another size here, in spite of its build-id");
+      }
+    }
+    for (const tasklet& t : i.tasklets) {
+      for (const frame& f : t.frames) {
+        if (loaded_[f.pc.index] == nullptr) refuse_missing(i.modules[f.pc.index], file);
+      }
+    }
+  }
+
+  /// The word that `v` stands for here.
+  std::uint64_t word_for(const value& v) const {
+    switch (v.means) {
+      case meaning::data:
+        return v.number;
+      case meaning::module:
+        if (loaded_[v.index] != nullptr) return loaded_[v.index]->begin + v.number;
+        break;
+      case meaning::thread_local_:
+        if (loaded_[v.index] != nullptr && v.number < loaded_[v.index]->tls_size && loaded_[v.index]->tls != 0) {
+          return loaded_[v.index]->tls + v.number;
+        }
+        break;
+      case meaning::thread_pointer:
+        return thread_pointer() + v.number;
+      case meaning::canary:
+        return canary();
+      case meaning::foreign:
+        break;
+      case meaning::stranger:
+        return poison_of(meaning::stranger);
+    }
+    return poison_of(meaning::foreign);
+  }
+
+  /// Whether `size` bytes at this word of a module are variables of it.
+  bool are_variables(const value& v, std::size_t size) const {
+    const loaded_module* m = loaded_[v.index];
+    return m != nullptr && m->begin + v.number >= m->writable && v.number <= m->size() && size <= m->size() - v.number;
+  }
+
+  template <class T>
+  T as(const value& v) const {
+    return reinterpret_cast<T>(static_cast<std::uintptr_t>(word_for(v)));
+  }
+
+ private:
+  [[noreturn]] static void refuse_missing(const module& m, std::string_view file) {
+    failure(file, "a frame runs code of a module that is not loaded, " + std::string(m.path))
+        .section("MODULES")
+        .compare(hexadecimal(m.build_id), "no module with this build-id")
+        .hint("load the very same library before the snapshot")
+        .raise(snapshot_error::kind::wrong_program);
+  }
+
+  std::pmr::vector<const loaded_module*> loaded_{scratch()};
+};
+
+/// The addresses that an image comes back to, taken one by one; given back unless they are kept.
+class home {
+ public:
+  home(const image& i, std::string_view file) : file_(file) {
+    try {
+      for (const tasklet& t : i.tasklets) claim(t);
+      for (const block& b : i.blocks) claim(b, i.spans[b.span]);
+    } catch (...) {
+      give_back();
+      throw;
+    }
+  }
+  home(const home&) = delete;
+  home& operator=(const home&) = delete;
+  ~home() { give_back(); }
+
+  void keep() {
+    records_.clear();
+    slots_.clear();
+    blocks_.clear();
+  }
+
+  record* record_of(std::size_t tasklet) const { return records_[tasklet]; }
+  slot* slot_of(std::size_t tasklet) const { return slots_[tasklet]; }
+
+ private:
+  void claim(const tasklet& t) {
+    record* r = records::allocate_at(t.home);
+    if (r == nullptr) refuse_taken("the record of a tasklet", t.home, sizeof(record));
+    records_.push_back(r);
+    slot* s = nullptr;
+    if (t.state == state::not_started) {
+      s = slots::acquire();
+    } else if (t.state != state::dead) {
+      if (t.slot_size != slots::size) {
+        damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
+                                       " bytes; this library has slots of " + std::to_string(slots::size));
+      }
+      s = slots::acquire_at(t.slot);
+      if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
+      s->user = r;
+      slots_.push_back(s);
+      if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
+        damaged(file_, "STACKS", "a stack that does not lie in its slot");
+      }
+      return;
+    }
+    slots_.push_back(s);
+  }
+
+  void claim(const block& b, const span& s) {
+    if (!heap::claim(b.begin, {.begin = s.begin, .size = s.size, .cell_size = s.cell_size})) {
+      refuse_taken("a heap block", b.begin, s.cell_size);
+    }
+    blocks_.push_back(b.begin);
+  }
+
+  [[noreturn]] void refuse_taken(const char* what, std::uint64_t begin, std::uint64_t size) const {
+    failure(file_, std::string("home is taken: ") + what + " has to come back to " + hexadecimal(begin) + ", where " +
+                       holder(begin, size))
+        .hint("end what lives there, or restore in a fresh process")
+        .raise(snapshot_error::kind::home_taken);
+  }
+
+  static std::string holder(std::uint64_t begin, std::uint64_t size) {
+    const auto* extent = arch::region::find_first(begin, size);
+    if (extent == nullptr) return "no address may be used";
+    if (extent->kind == extent_kind::slot) return "the stack of another tasklet lies";
+    if (extent->kind == extent_kind::records) {
+      return records::find(begin) != nullptr ? "the record of another tasklet lies" : "records of tasklets lie";
+    }
+    const heap::block b = heap::find(begin);
+    if (!b) return "the heap keeps blocks of another size";
+    return "a heap block of " + std::to_string(b.size) + " bytes lies";
+  }
+
+  void give_back() noexcept {
+    for (record* r : records_) records::release(r);
+    for (slot* s : slots_) {
+      if (s != nullptr) slots::release(s);
+    }
+    for (const std::uint64_t b : blocks_) heap::deallocate(pointer<void>(b));
+  }
+
+  std::string_view file_;
+  std::pmr::vector<record*> records_{scratch()};
+  std::pmr::vector<slot*> slots_{scratch()};  ///< by tasklet; nullptr: a dead one has none
+  std::pmr::vector<std::uint64_t> blocks_{scratch()};
+};
+
+void fill(std::uint64_t address, std::span<const std::byte> bytes) {
+  if (!bytes.empty()) std::memcpy(pointer<void>(address), bytes.data(), bytes.size());
+}
+
+detail::wake wake_of(waking w) {
+  switch (w) {
+    case waking::with_failure:
+      return detail::wake::with_failure;
+    case waking::to_exit:
+      return detail::wake::to_exit;
+    case waking::normally:
+      break;
+  }
+  return detail::wake::normally;
+}
+
+void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
+  r->owner = &detail::here();
+  r->handles = t.handles;
+  if (t.state == state::dead) {
+    r->state = detail::state::dead;
+    return;
+  }
+  r->state = detail::state::paused;
+  r->stack = s;
+  s->user = r;
+  if (t.state == state::not_started) {
+    r->body = modules.as<detail::body>(t.body);
+    r->closure = modules.as<void*>(t.closure);
+  } else {
+    r->started = true;
+    r->context = {.pc = modules.as<void*>(t.pc),
+                  .sp = pointer<void>(t.sp),
+                  .fp = modules.as<void*>(t.fp),
+                  .base = modules.as<void*>(t.base)};
+    r->exceptions = {.caught = modules.as<void*>(t.caught), .uncaught = t.uncaught};
+    r->failure = modules.as<void*>(t.failure);
+    r->wake = wake_of(t.waking);
+    r->has_cargo = t.has_value;
+    if (t.has_value) {
+      for (std::size_t i = 0; i != t.transfer.size(); ++i) {
+        const std::uint64_t word = modules.word_for(t.transfer[i]);
+        std::memcpy(r->cargo + 8 * i, &word, sizeof word);
+      }
+    }
+  }
+  detail::prepare_stack(r);
+}
+
+/// A channel that is written to when it is restored has to be all there.
+void check(const channel& c, const image& i, const module_map& modules, std::string_view file) {
+  const auto holds = [&](std::uint64_t begin, std::size_t size) {
+    return c.where.number >= begin && c.where.number - begin < size &&
+           size - (c.where.number - begin) >= sizeof(channel_base);
+  };
+  const bool whole =
+      c.where.means == meaning::module
+          ? modules.are_variables(c.where, sizeof(channel_base))
+          : std::ranges::any_of(i.blocks, [&](const block& b) { return holds(b.begin, b.bytes.size()); }) ||
+                std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack.size()); });
+  if (!whole) damaged(file, "CHANNELS", "a channel lies where no channel can be");
+}
+
+void fill(const channel& c, const image& i, const home& where, const module_map& modules) {
+  auto& queue = *modules.as<channel_base*>(c.where);
+  if (c.where.means == meaning::data) channel_access::reset(queue);
+  for (const std::uint32_t index : c.waiting) {
+    record* r = where.record_of(index);
+    r->state = i.tasklets[index].state == state::sending ? detail::state::sending : detail::state::receiving;
+    channel_access::enqueue(queue, r);
+  }
+}
+
+}  // namespace
+
+stackless::tasklet restore(const image& i, std::string_view file) {
+  if (i.machine != this_machine) {
+    failure(file, "written on another kind of CPU")
+        .section("MACHINE")
+        .compare(name_of(this_machine), name_of(i.machine))
+        .hint("native frames resume only on the CPU they were compiled for")
+        .raise(snapshot_error::kind::wrong_machine);
+  }
+  const module_map modules(i, file);
+  for (const channel& c : i.channels) check(c, i, modules, file);
+  detail::reclaim_departed(detail::here());
+  home where(i, file);
+
+  for (const tasklet& t : i.tasklets) fill(t.live, t.stack);
+  for (const block& b : i.blocks) fill(b.begin, b.bytes);
+  for (const word& w : i.words) {
+    const std::uint64_t here = modules.word_for(w.what);
+    std::memcpy(pointer<void>(w.address), &here, sizeof here);
+  }
+  for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
+    fill(where.record_of(n), where.slot_of(n), i.tasklets[n], modules);
+  }
+  for (const channel& c : i.channels) fill(c, i, where, modules);
+
+  record* first = where.record_of(0);
+  ++first->handles;
+  where.keep();
+  return tasklet_access::adopt(first);
+}
+
+}  // namespace snapshot
+STACKLESS_END

@@ -1,0 +1,215 @@
+#include "serialize/writer.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "serialize/encoding.hpp"
+#include "serialize/format.hpp"
+
+STACKLESS_BEGIN
+namespace snapshot {
+
+namespace {
+
+void require(bool holds, const char* rule) {
+  if (!holds) throw std::logic_error(std::string("stackless: an image that no file can hold: ") + rule);
+}
+
+bool is_parked(const tasklet& t) {
+  return t.state == state::paused || t.state == state::sending || t.state == state::receiving;
+}
+
+class writer {
+ public:
+  writer(const image& what, std::pmr::vector<std::byte>& bytes) : what_(what), bytes_(bytes), out_(bytes) {}
+
+  void run() {
+    bytes_.clear();
+    bytes_.reserve(expected_size());
+    bytes_.resize(file_header::size);
+    write_section(section::machine, [this] { machine(); });
+    write_section(section::modules, [this] { modules(); });
+    write_section(section::tasklets, [this] { tasklets(); });
+    write_section(section::frames, [this] { frames(); });
+    write_section(section::channels, [this] { channels(); });
+    write_section(section::stacks, [this] { stacks(); });
+    write_section(section::spans, [this] { spans(); });
+    write_section(section::heap, [this] { heap(); });
+    write_section(section::words, [this] { words(); });
+    write_section(section::end, [] {});
+    header();
+  }
+
+ private:
+  std::size_t expected_size() const {
+    std::size_t size = 1024 + what_.modules.size() * 128 + what_.channels.size() * 16 +
+                       what_.spans.size() * 16 + what_.words.size() * 10;
+    for (const tasklet& t : what_.tasklets) size += 96 + t.stack.size() + t.frames.size() * 8;
+    for (const block& b : what_.blocks) size += 2 + b.bytes.size();
+    return size;
+  }
+
+  template <class Payload>
+  void write_section(section type, Payload payload) {
+    const std::size_t begin = bytes_.size();
+    bytes_.resize(begin + section_header::size);
+    payload();
+    const std::uint64_t length = bytes_.size() - begin - section_header::size;
+    std::byte* at = bytes_.data() + begin;
+    store(at + section_header::type_at, static_cast<std::uint32_t>(type));
+    store(at + section_header::flags_at, critical);
+    store(at + section_header::length_at, length);
+    store(at + section_header::digest_at,
+          digest_of(std::span(bytes_).subspan(begin + section_header::type_at)));
+    bytes_.resize((bytes_.size() + section_alignment - 1) / section_alignment * section_alignment);
+  }
+
+  void header() {
+    std::byte* at = bytes_.data();
+    store(at, magic);
+    store(at + file_header::written_by_at, format_version);
+    store(at + file_header::min_reader_at, oldest_reader);
+    store(at + file_header::size_at, std::uint64_t{bytes_.size()});
+    store(at + file_header::digest_at, digest_of(std::span(bytes_).subspan(file_header::written_by_at)));
+  }
+
+  void put(const value& v) {
+    out_.u8(static_cast<std::uint8_t>(v.means));
+    if (v.means == meaning::module || v.means == meaning::thread_local_) out_.varint(v.index);
+    if (v.means == meaning::thread_pointer)
+      out_.zigzag(v.number);
+    else if (v.means <= meaning::thread_local_)
+      out_.varint(v.number);
+  }
+
+  void machine() {
+    out_.u8(static_cast<std::uint8_t>(what_.machine));
+    out_.string(std::as_bytes(std::span(what_.library)));
+  }
+
+  void modules() {
+    out_.varint(what_.modules.size());
+    for (const module& m : what_.modules) {
+      out_.string(std::as_bytes(std::span(m.path)));
+      out_.string(m.build_id);
+      out_.varint(m.size);
+    }
+  }
+
+  void tasklets() {
+    out_.varint(what_.tasklets.size());
+    out_.varint(what_.roots);
+    std::uint64_t home = 0, slot = 0;
+    for (const tasklet& t : what_.tasklets) {
+      require(t.home % record_alignment == 0, "a record is not aligned to 64");
+      out_.zigzag(t.home / record_alignment - home);
+      home = t.home / record_alignment;
+      out_.u8(static_cast<std::uint8_t>(t.state));
+      out_.varint(t.handles);
+      put(t.body);
+      put(t.closure);
+      out_.u8(t.has_value);
+      if (t.has_value)
+        for (const value& v : t.transfer) put(v);
+      require(is_parked(t) == (t.slot != 0), "a tasklet has a stack exactly when it is parked");
+      if (!is_parked(t)) continue;
+      put(t.pc);
+      put(t.fp);
+      put(t.base);
+      put(t.caught);
+      out_.varint(t.uncaught);
+      out_.u8(static_cast<std::uint8_t>(t.waking));
+      if (t.waking == waking::with_failure) put(t.failure);
+      out_.zigzag(t.slot - slot);
+      slot = t.slot;
+      out_.varint(t.slot_size);
+      out_.varint(t.live - t.slot);
+      out_.varint(t.stack.size());
+      out_.varint(t.sp - t.live);
+    }
+  }
+
+  void frames() {
+    for (const tasklet& t : what_.tasklets) {
+      if (!is_parked(t)) continue;
+      out_.varint(t.frames.size());
+      for (const frame& f : t.frames) {
+        require(f.pc.means == meaning::module, "a frame goes on outside of every module");
+        out_.varint(f.pc.index);
+        out_.varint(f.pc.number);
+        out_.varint(f.size);
+        out_.u8(static_cast<std::uint8_t>(f.found));
+      }
+    }
+  }
+
+  void channels() {
+    out_.varint(what_.channels.size());
+    for (const channel& c : what_.channels) {
+      put(c.where);
+      out_.varint(c.waiting.size());
+      for (std::uint32_t index : c.waiting) out_.varint(index);
+    }
+  }
+
+  void stacks() {
+    for (const tasklet& t : what_.tasklets)
+      if (is_parked(t)) out_.raw(t.stack);
+  }
+
+  /// Each span with the cells of its blocks.
+  void spans() {
+    out_.varint(what_.spans.size());
+    std::uint64_t end = 0;
+    auto block = what_.blocks.begin();
+    for (std::uint32_t i = 0; i != what_.spans.size(); ++i) {
+      const span& s = what_.spans[i];
+      require(s.begin >= end && s.size <= ~s.begin && s.cell_size != 0, "spans overlap or are out of order");
+      out_.varint(s.begin - end);
+      out_.varint(s.size);
+      out_.varint(s.cell_size);
+      end = s.begin + s.size;
+
+      const auto last =
+          std::find_if(block, what_.blocks.end(), [i](const snapshot::block& b) { return b.span != i; });
+      out_.varint(static_cast<std::uint64_t>(last - block));
+      for (std::uint64_t next = 0; block != last; ++block) {
+        const std::uint64_t cell = (block->begin - s.begin) / s.cell_size;
+        require(block->begin == s.begin + cell * s.cell_size && cell >= next &&
+                    block->bytes.size() == s.cell_size,
+                "a block is not a cell of its span, or blocks are out of order");
+        out_.varint(cell - next);
+        next = cell + 1;
+      }
+    }
+    require(block == what_.blocks.end(), "a block is in no span, or blocks are out of order");
+  }
+
+  void heap() {
+    for (const block& b : what_.blocks) out_.raw(b.bytes);
+  }
+
+  void words() {
+    out_.varint(what_.words.size());
+    std::uint64_t next = 0;
+    for (const word& w : what_.words) {
+      require(w.address % 8 == 0 && w.address / 8 >= next, "words are misaligned or out of order");
+      out_.varint(w.address / 8 - next);
+      next = w.address / 8 + 1;
+      put(w.what);
+    }
+  }
+
+  const image& what_;
+  std::pmr::vector<std::byte>& bytes_;
+  output out_;
+};
+
+}  // namespace
+
+void write(const image& what, std::pmr::vector<std::byte>& out) {
+  writer(what, out).run();
+}
+
+}  // namespace snapshot
+STACKLESS_END

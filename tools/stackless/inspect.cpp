@@ -1,0 +1,155 @@
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "commands.hpp"
+#include "serialize/encoding.hpp"
+#include "serialize/file.hpp"
+#include "serialize/format.hpp"
+#include "serialize/reader.hpp"
+#include "symbols.hpp"
+#include "text.hpp"
+
+namespace cli {
+
+namespace snapshot = stackless::snapshot;
+using snapshot::hexadecimal;
+using snapshot::meaning;
+
+namespace {
+
+const char* name_of(snapshot::state s) {
+  switch (s) {
+    case snapshot::state::not_started:
+      return "not started";
+    case snapshot::state::paused:
+      return "paused";
+    case snapshot::state::sending:
+      return "sending";
+    case snapshot::state::receiving:
+      return "receiving";
+    case snapshot::state::dead:
+      return "dead";
+  }
+  return "";
+}
+
+class report {
+ public:
+  report(const std::string& file, std::span<const std::byte> bytes)
+      : bytes_(bytes), image_(snapshot::read(bytes, file)), symbols_(image_) {
+    header(file);
+    modules();
+    tasklets();
+    channels();
+    heap();
+    words();
+  }
+
+  std::string take() { return std::move(out_); }
+
+ private:
+  void header(const std::string& file) {
+    out_ += text("file     %s\n", printable(file).c_str());
+    out_ += text("format   %u, for readers of %u and newer\n",
+                 snapshot::load<std::uint32_t>(bytes_.data() + snapshot::file_header::written_by_at),
+                 snapshot::load<std::uint32_t>(bytes_.data() + snapshot::file_header::min_reader_at));
+    out_ += text("library  %s\n", printable(image_.library).c_str());
+    out_ += text("machine  %s\n", snapshot::name_of(image_.machine));
+    out_ += text("size     %zu bytes\n", bytes_.size());
+  }
+
+  void modules() {
+    out_ += "\nmodules\n";
+    for (std::size_t i = 0; i != image_.modules.size(); ++i) {
+      const snapshot::module& m = image_.modules[i];
+      out_ += text("%3zu  %-40s  %s\n", i, hexadecimal(m.build_id).c_str(), printable(m.path).c_str());
+    }
+  }
+
+  void tasklets() {
+    out_ += "\ntasklets\n";
+    out_ += text("     %-9s  %-11s  %-14s  %-14s  %11s  %11s  %7s\n", "is", "state", "home", "slot", "slot bytes",
+                 "stack bytes", "handles");
+    for (std::size_t i = 0; i != image_.tasklets.size(); ++i) {
+      const snapshot::tasklet& t = image_.tasklets[i];
+      out_ += text("%3zu  %-9s  %-11s  %-14s  %-14s  %11llu  %11zu  %7u\n", i,
+                   i < image_.roots ? "root" : "reachable", name_of(t.state), hexadecimal(t.home).c_str(),
+                   t.slot != 0 ? hexadecimal(t.slot).c_str() : "-",
+                   static_cast<unsigned long long>(t.slot_size), t.stack.size(), t.handles);
+      frames(t);
+    }
+  }
+
+  void frames(const snapshot::tasklet& t) {
+    const int digits = static_cast<int>(std::to_string(t.frames.size()).size());
+    std::size_t widest = 0;
+    for (const snapshot::frame& f : t.frames) widest = std::max(widest, hexadecimal(f.pc.number).size());
+    for (std::size_t i = 0; i != t.frames.size(); ++i) {
+      const snapshot::value& pc = t.frames[i].pc;
+      out_ += text("     #%-*zu  %-*s  %s\n", digits, i, static_cast<int>(widest),
+                   hexadecimal(pc.number).c_str(), symbols_.code(pc).c_str());
+    }
+  }
+
+  void channels() {
+    if (image_.channels.empty()) return;
+    out_ += "\nchannels\n";
+    for (std::size_t i = 0; i != image_.channels.size(); ++i) {
+      const snapshot::channel& c = image_.channels[i];
+      const bool global = c.where.means == meaning::module;
+      std::string queue;
+      for (std::uint32_t waiting : c.waiting) queue += ' ' + std::to_string(waiting);
+      out_ += text("%3zu  %s  %s:%s\n", i,
+                   global ? symbols_.data(c.where).c_str() : hexadecimal(c.where.number).c_str(),
+                   name_of(image_.tasklets[c.waiting.front()].state), queue.c_str());
+    }
+  }
+
+  void heap() {
+    std::map<std::uint64_t, std::size_t> sizes;  // cell size -> blocks
+    std::size_t bytes = 0;
+    for (const snapshot::block& b : image_.blocks) {
+      ++sizes[b.bytes.size()];
+      bytes += b.bytes.size();
+    }
+    out_ += "\nheap\n  cell bytes  blocks       bytes\n";
+    for (const auto& [size, blocks] : sizes)
+      out_ += text("  %10llu  %6zu  %10llu\n", static_cast<unsigned long long>(size), blocks,
+                   static_cast<unsigned long long>(size * blocks));
+    out_ += text("  %10s  %6zu  %10zu\n", "all", image_.blocks.size(), bytes);
+  }
+
+  /// What was left behind; all else comes back.
+  void words() {
+    std::size_t foreign = 0, strangers = 0;
+    const auto count = [&](const snapshot::value& v) {
+      foreign += v.means == meaning::foreign;
+      strangers += v.means == meaning::stranger;
+    };
+    for (const snapshot::word& w : image_.words) count(w.what);
+    for (const snapshot::tasklet& t : image_.tasklets) {
+      for (const snapshot::value* v : {&t.fp, &t.base, &t.caught, &t.closure}) count(*v);
+      for (const snapshot::value& v : t.transfer) count(v);
+    }
+    out_ += "\npointers left behind\n";
+    out_ += text("  %6zu  to memory that no snapshot carries\n", foreign);
+    out_ += text("  %6zu  to tasklets that are not in this one\n", strangers);
+  }
+
+  std::span<const std::byte> bytes_;
+  snapshot::image image_;
+  symbols symbols_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string inspect(const std::string& file) {
+  return report(file, snapshot::read_file(file)).take();
+}
+
+}  // namespace cli

@@ -1,10 +1,9 @@
 // Messages through a channel, from one sender to one receiver.
 
-#include <string>
-
 #include <stackless/channel.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <string>
 
 #include "row.hpp"
 

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdio>
-
 #include <stackless/channel.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>

@@ -14,8 +14,8 @@ int main(int argc, char** argv) {
   if (smoke) {
     options.push_back("--benchmark_min_time=0.000001");
   } else {
-    options.insert(options.end(), {"--benchmark_enable_random_interleaving=true", "--benchmark_repetitions=25",
-                                   "--benchmark_min_time=0.05"});
+    options.insert(options.end(), {"--benchmark_enable_random_interleaving=true",
+                                   "--benchmark_repetitions=25", "--benchmark_min_time=0.05"});
   }
   // The last of two options counts.
   options.insert(options.end(), argv + 1 + smoke, argv + argc);

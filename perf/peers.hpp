@@ -4,10 +4,9 @@
 
 #if defined(STACKLESS_PERF_FCONTEXT)
 
+#include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <memory>
-
-#include <boost/context/detail/fcontext.hpp>
 
 namespace perf {
 

@@ -15,7 +15,9 @@ double quantile(std::vector<double> values, double q) {
   return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
-double median(const std::vector<double>& values) { return quantile(values, 0.5); }
+double median(const std::vector<double>& values) {
+  return quantile(values, 0.5);
+}
 
 /// Half of what lies between the quartiles, in percent of the median.
 double spread(const std::vector<double>& values) {
@@ -56,8 +58,8 @@ void report::print() const {
   std::printf("%-34s %10s %6s %8s %9s %8s\n", "", "ns", "+-%", "F", "call+ret", "bytes");
   for (const row& r : rows_) {
     const double ns = median(r.nanoseconds);
-    std::printf("%-34s %10.2f %6.1f %8s %9s %8s\n", r.name.c_str(), ns, spread(r.nanoseconds), cell(ns, f, 2).c_str(),
-                cell(ns, call, 2).c_str(), cell(median(r.bytes), 1, 0).c_str());
+    std::printf("%-34s %10.2f %6.1f %8s %9s %8s\n", r.name.c_str(), ns, spread(r.nanoseconds),
+                cell(ns, f, 2).c_str(), cell(ns, call, 2).c_str(), cell(median(r.bytes), 1, 0).c_str());
   }
 }
 
@@ -66,8 +68,8 @@ report::row& report::row_of(const Run& run) {
   if (!run.run_name.args.empty()) name += ", " + run.run_name.args;
   const auto same = std::find_if(rows_.begin(), rows_.end(), [&](const row& r) { return r.name == name; });
   if (same != rows_.end()) return *same;
-  const auto later = std::find_if(rows_.begin(), rows_.end(),
-                                  [&](const row& r) { return r.family > run.family_index; });
+  const auto later =
+      std::find_if(rows_.begin(), rows_.end(), [&](const row& r) { return r.family > run.family_index; });
   return *rows_.insert(later, row{std::move(name), run.family_index, {}, {}});
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
-/// What every row does: it names how many operations an iteration is, and checks what the operations computed.
+/// What every row does: it names how many operations an iteration is, and checks what the operations
+/// computed.
 
 #include <benchmark/benchmark.h>
 
@@ -17,7 +18,8 @@ inline constexpr char call_row[] = "call+return";
 /// The program fails if any row was wrong.
 inline bool all_right = true;
 
-/// Ends a row: an iteration was `per_iteration` operations, and `right` says whether their result was what it must be.
+/// Ends a row: an iteration was `per_iteration` operations, and `right` says whether their result was what it
+/// must be.
 void finish(benchmark::State& state, double per_iteration, bool right);
 
 }  // namespace perf

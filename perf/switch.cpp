@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <memory>
-
 #include <stackless/switch.hpp>
 
 #include "peers.hpp"
@@ -97,7 +96,8 @@ void fcontext(benchmark::State& state) {
 BENCHMARK(fcontext)->Name(perf::fcontext_row);
 #endif
 
-// Each switch is made three calls deep. A return address that the CPU does not expect costs more than a switch.
+// Each switch is made three calls deep. A return address that the CPU does not expect costs more than a
+// switch.
 template <class F>
 [[gnu::noinline]] void deeper(F& f, int levels) {
   if (levels > 1) {

@@ -1,9 +1,8 @@
 // Giving way through the ring: schedule().
 
-#include <vector>
-
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <vector>
 
 #include "row.hpp"
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -257,7 +258,7 @@ TEST(region, arena_pins_the_start_and_occupied_chunks_are_skipped) {
     // The start is chosen once, so the test proper runs in a process of its own.
     const child again([](int) {
       setenv("STACKLESS_ARENA", pinned, 1);
-      auto line = command_line("/proc/self/exe", {"--gtest_filter=region.arena_pins*"});
+      auto line = command_line(std::filesystem::read_symlink("/proc/self/exe"), {"--gtest_filter=region.arena_pins*"});
       std::vector<char*> words;
       for (std::string& word : line) words.push_back(word.data());
       words.push_back(nullptr);

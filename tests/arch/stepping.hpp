@@ -1,7 +1,7 @@
 #pragma once
 
-/// Stops at every instruction of some code. On x86-64 the CPU single-steps; on AArch64, where emulators cannot, each
-/// instruction in turn is replaced by a breakpoint and the code is run again.
+/// Stops at every instruction of some code. On x86-64 the CPU single-steps; on AArch64, where emulators
+/// cannot, each instruction in turn is replaced by a breakpoint and the code is run again.
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -34,8 +34,7 @@ struct machine_state {
 #if defined(__x86_64__)
       : pc(static_cast<std::uintptr_t>(u.uc_mcontext.gregs[REG_RIP])),
         sp(static_cast<std::uintptr_t>(u.uc_mcontext.gregs[REG_RSP])),
-        first_argument(static_cast<std::uintptr_t>(u.uc_mcontext.gregs[REG_RDI])) {
-  }
+        first_argument(static_cast<std::uintptr_t>(u.uc_mcontext.gregs[REG_RDI])){}
 #else
       : pc(u.uc_mcontext.pc), sp(u.uc_mcontext.sp), first_argument(u.uc_mcontext.regs[0]) {
   }
@@ -53,12 +52,14 @@ inline void on_trap(ucontext_t& interrupted) {
 
 // Bit 8 of the flags is the trap flag. The stack pointer steps over the red zone.
 inline void begin_to_step() {
-  asm volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::: "cc",
-               "memory");
+  asm volatile(
+      "leaq -128(%%rsp), %%rsp\n\tpushfq\n\torq $0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::
+          : "cc", "memory");
 }
 inline void stop_stepping() {
-  asm volatile("leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::: "cc",
-               "memory");
+  asm volatile(
+      "leaq -128(%%rsp), %%rsp\n\tpushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\tleaq 128(%%rsp), %%rsp" ::
+          : "cc", "memory");
 }
 
 inline void go_through(void (*scenario)()) {
@@ -101,7 +102,8 @@ inline void go_through(void (*scenario)()) {
 
 #endif
 
-/// Calls visit at each instruction of `of` that `scenario` executes. Each run of the scenario must be like the first.
+/// Calls visit at each instruction of `of` that `scenario` executes. Each run of the scenario must be like
+/// the first.
 inline void every_instruction(std::vector<code> of, void (*scenario)(), visitor v) {
   watched = std::move(of);
   visit = v;
@@ -111,7 +113,9 @@ inline void every_instruction(std::vector<code> of, void (*scenario)(), visitor 
   stack_t stack_before = {};
   struct sigaction action = {}, action_before = {};
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-  action.sa_sigaction = [](int, siginfo_t*, void* interrupted) { on_trap(*static_cast<ucontext_t*>(interrupted)); };
+  action.sa_sigaction = [](int, siginfo_t*, void* interrupted) {
+    on_trap(*static_cast<ucontext_t*>(interrupted));
+  };
   sigaltstack(&stack, &stack_before);
   sigaction(SIGTRAP, &action, &action_before);
   go_through(scenario);

@@ -1,10 +1,9 @@
-// What a switch has to keep, at every level of optimization: this file is compiled in several ways. Each value comes
-// from a volatile, so that it is computed before the switch and needed after it.
+// What a switch has to keep, at every level of optimization: this file is compiled in several ways. Each
+// value comes from a volatile, so that it is computed before the switch and needed after it.
 
 #include <gtest/gtest.h>
 
 #include <cstdint>
-
 #include <stackless/scheduler.hpp>
 #include <stackless/switch.hpp>
 #include <stackless/tasklet.hpp>
@@ -23,7 +22,8 @@ TEST(inline_switch, over_aligned_local_and_alloca_are_addressed_by_the_base_poin
   struct frame {
     [[gnu::noinline]] static bool with(partner& p, long n) {
       alignas(128) volatile long aligned[16];
-      auto* variable = static_cast<volatile long*>(__builtin_alloca(static_cast<std::size_t>(n) * sizeof(long)));
+      auto* variable =
+          static_cast<volatile long*>(__builtin_alloca(static_cast<std::size_t>(n) * sizeof(long)));
       for (long i = 0; i < 16; ++i) aligned[i] = i;
       for (long i = 0; i < n; ++i) variable[i] = 100 + i;
       switch_to(&p.here, &p.there);
@@ -37,18 +37,19 @@ TEST(inline_switch, over_aligned_local_and_alloca_are_addressed_by_the_base_poin
   for (long n : {1, 7, 100}) EXPECT_TRUE(frame::with(p, n));
 }
 
-// A value that comes from a given register and is wanted in it again: it stays there if the compiler thinks it can.
-#define IN_REGISTER(name)                                        \
-  {                                                              \
-    name, [](partner& p) {                                       \
-      register long before asm(name) = 42 * source;              \
-      asm volatile("" : "+r"(before));                           \
-      const long value = before;                                 \
-      switch_to(&p.here, &p.there);                              \
-      register long after asm(name) = value;                     \
-      asm volatile("" : "+r"(after));                            \
-      return after == 42;                                        \
-    }                                                            \
+// A value that comes from a given register and is wanted in it again: it stays there if the compiler thinks
+// it can.
+#define IN_REGISTER(name)                           \
+  {                                                 \
+    name, [](partner& p) {                          \
+      register long before asm(name) = 42 * source; \
+      asm volatile("" : "+r"(before));              \
+      const long value = before;                    \
+      switch_to(&p.here, &p.there);                 \
+      register long after asm(name) = value;        \
+      asm volatile("" : "+r"(after));               \
+      return after == 42;                           \
+    }                                               \
   }
 
 struct in_register {
@@ -59,11 +60,24 @@ struct in_register {
 TEST(inline_switch, value_in_each_register_that_a_call_keeps_and_in_x18) {
   const in_register all[] = {
 #if defined(__x86_64__)
-      IN_REGISTER("rbx"), IN_REGISTER("r12"), IN_REGISTER("r13"), IN_REGISTER("r14"), IN_REGISTER("r15"),
+    IN_REGISTER("rbx"),
+    IN_REGISTER("r12"),
+    IN_REGISTER("r13"),
+    IN_REGISTER("r14"),
+    IN_REGISTER("r15"),
 #else
-      IN_REGISTER("x18"), IN_REGISTER("x19"), IN_REGISTER("x20"), IN_REGISTER("x21"), IN_REGISTER("x22"),
-      IN_REGISTER("x23"), IN_REGISTER("x24"), IN_REGISTER("x25"), IN_REGISTER("x26"), IN_REGISTER("x27"),
-      IN_REGISTER("x28"), IN_REGISTER("x30"),
+    IN_REGISTER("x18"),
+    IN_REGISTER("x19"),
+    IN_REGISTER("x20"),
+    IN_REGISTER("x21"),
+    IN_REGISTER("x22"),
+    IN_REGISTER("x23"),
+    IN_REGISTER("x24"),
+    IN_REGISTER("x25"),
+    IN_REGISTER("x26"),
+    IN_REGISTER("x27"),
+    IN_REGISTER("x28"),
+    IN_REGISTER("x30"),
 #endif
   };
   partner p;
@@ -73,13 +87,14 @@ TEST(inline_switch, value_in_each_register_that_a_call_keeps_and_in_x18) {
 TEST(inline_switch, more_live_integers_than_registers) {
   struct frame {
     [[gnu::noinline]] static long with(partner& p) {
-      const long a = source * 1, b = source * 2, c = source * 3, d = source * 4, e = source * 5, f = source * 6,
-                 g = source * 7, h = source * 8, i = source * 9, j = source * 10, k = source * 11, l = source * 12,
-                 m = source * 13, n = source * 14, o = source * 15, q = source * 16, r = source * 17, s = source * 18,
-                 t = source * 19, u = source * 20, v = source * 21, w = source * 22, x = source * 23, y = source * 24,
-                 z = source * 25;
+      const long a = source * 1, b = source * 2, c = source * 3, d = source * 4, e = source * 5,
+                 f = source * 6, g = source * 7, h = source * 8, i = source * 9, j = source * 10,
+                 k = source * 11, l = source * 12, m = source * 13, n = source * 14, o = source * 15,
+                 q = source * 16, r = source * 17, s = source * 18, t = source * 19, u = source * 20,
+                 v = source * 21, w = source * 22, x = source * 23, y = source * 24, z = source * 25;
       switch_to(&p.here, &p.there);
-      return a * b + c * d + e * f + g * h + i * j + k * l + m * n + o * q + r * s + t * u + v * w + x * y + z;
+      return a * b + c * d + e * f + g * h + i * j + k * l + m * n + o * q + r * s + t * u + v * w + x * y +
+             z;
     }
   };
   partner p;
@@ -133,7 +148,8 @@ TEST(inline_switch, doubles_and_whole_vectors) {
 }
 
 TEST(inline_switch, registers_that_only_wider_instruction_sets_have) {
-  // Compiled for AVX-512 or SVE; run where the CPU has it. What every CPU has is tested in the same words above.
+  // Compiled for AVX-512 or SVE; run where the CPU has it. What every CPU has is tested in the same words
+  // above.
   partner p(clear_wide_registers);
   EXPECT_TRUE(!has_wide_registers() || wide_registers_survive(&p.here, &p.there));
 }
@@ -219,7 +235,8 @@ TEST(switches, hand_out_their_own_context) {
 
 [[gnu::target("avx512f")]] void clear_upper_vectors() {
   asm volatile(
-      "vpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm17, %%zmm17, %%zmm17\n\tvpxord %%zmm30, %%zmm30, %%zmm30\n\t"
+      "vpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm17, %%zmm17, %%zmm17\n\tvpxord %%zmm30, %%zmm30, "
+      "%%zmm30\n\t"
       "vpxord %%zmm31, %%zmm31, %%zmm31\n\tkxorw %%k3, %%k3, %%k3\n\t" ::
           : "xmm16", "xmm17", "xmm30", "xmm31", "k3");
 }
@@ -245,11 +262,15 @@ template <class F>
   return right;
 }
 
-bool cpu_has_avx512() { return __builtin_cpu_supports("avx512f"); }
+bool cpu_has_avx512() {
+  return __builtin_cpu_supports("avx512f");
+}
 
 #else
 
-void clear_upper_vectors() { leave_garbage(); }
+void clear_upper_vectors() {
+  leave_garbage();
+}
 
 template <class F>
 bool zmm16_survives(F give_way) {
@@ -257,7 +278,9 @@ bool zmm16_survives(F give_way) {
   return true;
 }
 
-bool cpu_has_avx512() { return false; }
+bool cpu_has_avx512() {
+  return false;
+}
 
 #endif
 

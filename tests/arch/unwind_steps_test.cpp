@@ -1,5 +1,5 @@
-// At every instruction of a switch an unwinder that starts there, as a profiler's or a debugger's does, finds either
-// the frames of the stack that is left or those of the one that is entered, and nothing else.
+// At every instruction of a switch an unwinder that starts there, as a profiler's or a debugger's does, finds
+// either the frames of the stack that is left or those of the one that is entered, and nothing else.
 
 #define UNW_LOCAL_ONLY
 #include <gtest/gtest.h>
@@ -8,7 +8,6 @@
 #include <unwind.h>
 
 #include <cstdint>
-
 #include <stackless/switch.hpp>
 
 #include "tests/arch/stepping.hpp"
@@ -36,9 +35,15 @@ std::uintptr_t address(const T* of) {
 alignas(64) unsigned char other_stack[std::size_t{64} << 10];
 context here, there;
 
-[[gnu::section("stepped"), gnu::noinline]] void go_inline() { stackless::arch::switch_to(&here, &there); }
-[[gnu::section("stepped"), gnu::noinline]] void come_back_inline() { stackless::arch::switch_to(&there, &here); }
-[[gnu::section("stepped"), gnu::noinline]] void go_out_of_line() { stackless::arch::switch_out_of_line(&here, &there); }
+[[gnu::section("stepped"), gnu::noinline]] void go_inline() {
+  stackless::arch::switch_to(&here, &there);
+}
+[[gnu::section("stepped"), gnu::noinline]] void come_back_inline() {
+  stackless::arch::switch_to(&there, &here);
+}
+[[gnu::section("stepped"), gnu::noinline]] void go_out_of_line() {
+  stackless::arch::switch_out_of_line(&here, &there);
+}
 [[gnu::section("stepped"), gnu::noinline]] void come_back_out_of_line() {
   stackless::arch::switch_out_of_line(&there, &here);
 }
@@ -53,12 +58,28 @@ void other(context*) {
   for (;;) by.come_back();
 }
 
-/// There and back twice: through the trampoline, then through the landing pads. A walk of the first stack passes here.
+// The base register, which a switch saves and loads: as the compiler spells it, and its number in DWARF.
+#if defined(__x86_64__)
+#define BASE_REGISTER "rbx"
+constexpr int base_register = 3;
+constexpr int base_register_of_libunwind = UNW_X86_64_RBX;
+#else
+#define BASE_REGISTER "x19"
+constexpr int base_register = 19;
+constexpr int base_register_of_libunwind = UNW_AARCH64_X19;
+#endif
+
+constexpr std::uintptr_t base_in_scenario = 0x6261'7365;
+
+/// There and back twice: through the trampoline, then through the landing pads. A walk of the first stack
+/// passes here.
 [[gnu::section("anchor"), gnu::noinline]] void scenario() {
   there = stackless::arch::fresh_context(other_stack + sizeof other_stack, other);
+  register std::uintptr_t base asm(BASE_REGISTER) = base_in_scenario;
+  asm volatile("" : "+r"(base));
   by.go();
   by.go();
-  asm volatile("");
+  asm volatile("" : "+r"(base));
 }
 
 /// The ends of walks.
@@ -66,8 +87,9 @@ struct walk {
   bool passes_anchor = false;
   bool ends_at_trampoline = false;
 
-  void see(std::uintptr_t pc) {
-    passes_anchor = passes_anchor || (pc > address(__start_anchor) && pc <= address(__stop_anchor));
+  void see(std::uintptr_t pc, std::uintptr_t base) {
+    const bool anchor = pc > address(__start_anchor) && pc <= address(__stop_anchor);
+    passes_anchor = passes_anchor || (anchor && base == base_in_scenario);
     ends_at_trampoline = pc >= address(stackless_trampoline) && pc <= address(stackless_trampoline_end);
   }
   bool is_of(bool the_other_stack) const {
@@ -83,9 +105,10 @@ walk by_libunwind(ucontext_t& interrupted) {
   unw_init_local2(&cursor, reinterpret_cast<unw_context_t*>(&interrupted), UNW_INIT_SIGNAL_FRAME);
   int frames = 0;
   do {
-    unw_word_t pc = 0;
+    unw_word_t pc = 0, base = 0;
     unw_get_reg(&cursor, UNW_REG_IP, &pc);
-    w.see(pc);
+    unw_get_reg(&cursor, base_register_of_libunwind, &base);
+    w.see(pc, base);
   } while (++frames < deepest_sensible_walk && unw_step(&cursor) > 0);
   return w;
 }
@@ -96,7 +119,9 @@ walk by_libgcc() {
   _Unwind_Backtrace(
       [](_Unwind_Context* at, void* to) {
         // The end of a stack is told as a frame at 0.
-        if (_Unwind_GetIP(at) != 0) static_cast<walk*>(to)->see(_Unwind_GetIP(at));
+        if (_Unwind_GetIP(at) != 0) {
+          static_cast<walk*>(to)->see(_Unwind_GetIP(at), _Unwind_GetGR(at, base_register));
+        }
         return _URC_NO_REASON;
       },
       &w);
@@ -104,13 +129,14 @@ walk by_libgcc() {
 }
 
 /// Whose frames are to be found? Those that sp points to. Only between the load of sp and the jump, the last
-/// instructions before the landing pad, they are still those that are being left: the CFI finds them through the
-/// context that has just been stored, which the first argument points to.
+/// instructions before the landing pad, they are still those that are being left: the CFI finds them through
+/// the context that has just been stored, which the first argument points to.
 bool belongs_to_the_other_stack(const stepping::machine_state& m) {
   constexpr std::uintptr_t last_instructions = 16;
   for (const context* from : {&here, &there}) {
     const std::uintptr_t to_the_landing_pad = address(static_cast<char*>(from->pc)) - m.pc;
-    if (m.first_argument == address(from) && to_the_landing_pad != 0 && to_the_landing_pad <= last_instructions) {
+    if (m.first_argument == address(from) && to_the_landing_pad != 0 &&
+        to_the_landing_pad <= last_instructions) {
       return from == &there;
     }
   }
@@ -142,7 +168,8 @@ void check(way w) {
   result = {};
   const stepping::code everything[] = {
       {address(__start_stepped), address(__stop_stepped)},
-      {address(reinterpret_cast<const char*>(stackless::arch::stackless_switch)), address(stackless_call_above)},
+      {address(reinterpret_cast<const char*>(stackless::arch::stackless_switch)),
+       address(stackless_call_above)},
       {address(stackless_trampoline), address(stackless_trampoline_end)}};
   stepping::every_instruction({std::begin(everything), std::end(everything)}, scenario, walk_both_ways);
   // At least the instructions of the inline switch: the way there and the way back.
@@ -152,9 +179,13 @@ void check(way w) {
   EXPECT_EQ(result.libunwind_wrong, 0) << "the last at " << std::hex << result.libunwind_wrong_at;
 }
 
-TEST(every_instruction_of_the_switch_unwinds, inline_) { check({go_inline, come_back_inline}); }
+TEST(every_instruction_of_the_switch_unwinds, inline_) {
+  check({go_inline, come_back_inline});
+}
 
-TEST(every_instruction_of_the_switch_unwinds, out_of_line) { check({go_out_of_line, come_back_out_of_line}); }
+TEST(every_instruction_of_the_switch_unwinds, out_of_line) {
+  check({go_out_of_line, come_back_out_of_line});
+}
 
 TEST(every_instruction_of_the_switch_unwinds, from_one_kind_to_the_other) {
   check({go_inline, come_back_out_of_line});

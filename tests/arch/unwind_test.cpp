@@ -1,20 +1,19 @@
-// Unwinders walk from any suspended flow of control, and from any instruction of a switch, to the trampoline that ends
-// its stack. Linked with libunwind, which no other program of this project needs.
+// Unwinders walk from any suspended flow of control, and from any instruction of a switch, to the trampoline
+// that ends its stack. Linked with libunwind, which no other program of this project needs.
 
 #define UNW_LOCAL_ONLY
+#include "arch/unwind.hpp"
+
 #include <gtest/gtest.h>
 #include <libunwind.h>
 #include <ucontext.h>
 #include <unwind.h>
 
 #include <cstdint>
-#include <vector>
-
 #include <stackless/scheduler.hpp>
 #include <stackless/switch.hpp>
 #include <stackless/tasklet.hpp>
-
-#include "arch/unwind.hpp"
+#include <vector>
 
 extern "C" {
 extern const char stackless_trampoline[];
@@ -70,8 +69,7 @@ struct parked {
 addresses walked_with_libgcc(const context& c, bool& whole) {
   addresses found;
   whole = stackless::arch::walk(
-      c,
-      [](void* to, stackless::arch::frame f) { static_cast<addresses*>(to)->push_back(f.pc); }, &found);
+      c, [](void* to, stackless::arch::frame f) { static_cast<addresses*>(to)->push_back(f.pc); }, &found);
   return found;
 }
 
@@ -85,8 +83,8 @@ addresses frames_from(unw_cursor_t& cursor) {
   return found;
 }
 
-/// A cursor that knows the suspended words and nothing else. libunwind 1.6.2 goes astray on AArch64 where return
-/// addresses are signed (-mbranch-protection=standard); libgcc's unwinder does not.
+/// A cursor that knows the suspended words and nothing else. libunwind 1.6.2 goes astray on AArch64 where
+/// return addresses are signed (-mbranch-protection=standard); libgcc's unwinder does not.
 addresses walked_with_libunwind(const context& c) {
   ucontext_t registers = {};
 #if defined(__x86_64__)
@@ -130,7 +128,8 @@ TEST(parked_stack, is_walked_to_the_trampoline_and_both_unwinders_agree) {
 TEST(parked_stack, that_never_ran_is_the_trampoline) {
   parked p(1);
   EXPECT_TRUE(stackless::arch::is_fresh(p.there));
-  EXPECT_EQ(walked_with_libunwind(p.there), addresses{reinterpret_cast<std::uintptr_t>(stackless_trampoline)});
+  EXPECT_EQ(walked_with_libunwind(p.there),
+            addresses{reinterpret_cast<std::uintptr_t>(stackless_trampoline)});
   p.resume();
   EXPECT_FALSE(stackless::arch::is_fresh(p.there));
 }

@@ -1,5 +1,5 @@
-// Compiled for AVX-512 or SVE when the compiler knows them: the inlined switch must then name more registers. Nothing
-// of a library's is inlined here, for it would end up in code that lesser CPUs run.
+// Compiled for AVX-512 or SVE when the compiler knows them: the inlined switch must then name more registers.
+// Nothing of a library's is inlined here, for it would end up in code that lesser CPUs run.
 
 #include "tests/arch/wide_registers.hpp"
 
@@ -11,11 +11,14 @@
 #define ZMM "xmm"
 #endif
 
-bool has_wide_registers() { return __builtin_cpu_supports("avx512f"); }
+bool has_wide_registers() {
+  return __builtin_cpu_supports("avx512f");
+}
 
 void clear_wide_registers() {
   asm volatile(
-      "vpxord %%zmm3, %%zmm3, %%zmm3\n\tvpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm31, %%zmm31, %%zmm31\n\t"
+      "vpxord %%zmm3, %%zmm3, %%zmm3\n\tvpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm31, %%zmm31, "
+      "%%zmm31\n\t"
       "kxorw %%k3, %%k3, %%k3" ::
           : "xmm3", "xmm16", "xmm31", "k3");
 }
@@ -49,11 +52,14 @@ bool wide_registers_survive(stackless::arch::context* here, stackless::arch::con
 #include <arm_sve.h>
 #include <sys/auxv.h>
 
-bool has_wide_registers() { return (getauxval(AT_HWCAP) & HWCAP_SVE) != 0; }
+bool has_wide_registers() {
+  return (getauxval(AT_HWCAP) & HWCAP_SVE) != 0;
+}
 
 void clear_wide_registers() {
   asm volatile(
-      "pfalse p1.b\n\tpfalse p4.b\n\tpfalse p7.b\n\tpfalse p15.b\n\tdup z3.d, #0\n\tdup z9.d, #0\n\tdup z31.d, #0" ::
+      "pfalse p1.b\n\tpfalse p4.b\n\tpfalse p7.b\n\tpfalse p15.b\n\tdup z3.d, #0\n\tdup z9.d, #0\n\tdup "
+      "z31.d, #0" ::
           : "p1", "p4", "p7", "p15", "z3", "z9", "z31");
 }
 
@@ -79,10 +85,14 @@ bool wide_registers_survive(stackless::arch::context* here, stackless::arch::con
 
 #else
 
-bool has_wide_registers() { return false; }
+bool has_wide_registers() {
+  return false;
+}
 
 void clear_wide_registers() {}
 
-bool wide_registers_survive(stackless::arch::context*, stackless::arch::context*) { return false; }
+bool wide_registers_survive(stackless::arch::context*, stackless::arch::context*) {
+  return false;
+}
 
 #endif

@@ -1,14 +1,13 @@
-// A program that uses the library and throws. Succeeds if its exceptions, and those of libstdc++ on its behalf, are
-// raised by libgcc's unwinder.
+// A program that uses the library and throws. Succeeds if its exceptions, and those of libstdc++ on its
+// behalf, are raised by libgcc's unwinder.
 
 #include <dlfcn.h>
 
 #include <cstdio>
 #include <cstring>
-#include <stdexcept>
-
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <stdexcept>
 
 int main() {
   bool caught = false;

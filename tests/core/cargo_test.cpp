@@ -7,13 +7,12 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <string>
-#include <utility>
-
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <string>
+#include <utility>
 
 namespace {
 
@@ -30,13 +29,15 @@ struct tally {
 };
 tally counts;
 
-/// Counts what happens to it. The filler decides whether it fits into a record, the second parameter whether its move
-/// may throw.
+/// Counts what happens to it. The filler decides whether it fits into a record, the second parameter whether
+/// its move may throw.
 template <std::size_t filler, bool move_is_noexcept = true>
 struct counted {
   explicit counted(int v) : value(v) { ++counts.made; }
   counted(const counted& other) : value(other.value) { ++counts.copied; }
-  counted(counted&& other) noexcept(move_is_noexcept) : value(std::exchange(other.value, -1)) { ++counts.moved; }
+  counted(counted&& other) noexcept(move_is_noexcept) : value(std::exchange(other.value, -1)) {
+    ++counts.moved;
+  }
   counted& operator=(const counted&) = delete;
   ~counted() {
     EXPECT_EQ(self, this) << "destroyed where it was not constructed";

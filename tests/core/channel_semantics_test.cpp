@@ -121,10 +121,11 @@ TEST_F(channel_semantics, B17_deadlock_last_tasklet_blocks_while_main_is_blocked
   });
   out("main:", err([&] { for_main.receive(); }));
   out(for_main.balance(), for_t.balance());
-  EXPECT_EQ(trace, (lines{"t: deadlock_error: Deadlock: the last runnable tasklet cannot be blocked",
-                          "t: deadlock_error: Deadlock: the last runnable tasklet cannot be blocked",
-                          "main is blocked",
-                          "main: deadlock_error: the main tasklet is receiving without a sender available", "0 0"}));
+  EXPECT_EQ(
+      trace,
+      (lines{"t: deadlock_error: Deadlock: the last runnable tasklet cannot be blocked",
+             "t: deadlock_error: Deadlock: the last runnable tasklet cannot be blocked", "main is blocked",
+             "main: deadlock_error: the main tasklet is receiving without a sender available", "0 0"}));
 }
 
 TEST_F(channel_semantics, B18_deadlock_last_tasklet_ends_while_main_is_blocked) {
@@ -148,8 +149,8 @@ TEST_F(channel_semantics, B18_deadlock_last_tasklet_is_removed_while_main_is_blo
   out(err([&] { c.receive(); }));
   out(st(t), c.balance());
   t.run();
-  EXPECT_EQ(trace, (lines{"deadlock_error: the main tasklet is receiving without a sender available", "paused 0",
-                          "t"}));
+  EXPECT_EQ(trace, (lines{"deadlock_error: the main tasklet is receiving without a sender available",
+                          "paused 0", "t"}));
 }
 
 TEST_F(channel_semantics, B19_run_with_only_blocked_tasklets_left_returns) {

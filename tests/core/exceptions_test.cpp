@@ -6,15 +6,15 @@
 #include <exception>
 #include <functional>
 #include <memory>
-#include <stdexcept>
-#include <string>
-#include <utility>
-#include <vector>
-
+#include <ostream>
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -47,11 +47,14 @@ struct at_exit {
 template <class F>
 at_exit(F) -> at_exit<F>;
 
-/// One way to give way, with the tasklets it needs to meet. Runs until `use` of two tasklets has been through it.
+/// One way to give way, with the tasklets it needs to meet. Runs until `use` of two tasklets has been through
+/// it.
 struct path {
   const char* name;
   void (*with)(const std::function<void(std::function<void()>)>& use);
 };
+
+void PrintTo(const path& p, std::ostream* to) { *to << p.name; }
 
 const path paths[] = {
     {"schedule", [](auto& use) { use([] { schedule(); }); }},
@@ -111,10 +114,7 @@ const path paths[] = {
        });
      }},
     {"stackless::run", [](auto& use) { use([] { run(); }); }},
-    {"tasklet::run",
-     [](auto& use) {
-       use([] { tasklet::bound([] { schedule(); }).run(); });
-     }},
+    {"tasklet::run", [](auto& use) { use([] { tasklet::bound([] { schedule(); }).run(); }); }},
     {"kill",
      [](auto& use) {
        use([] {

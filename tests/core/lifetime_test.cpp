@@ -1,19 +1,17 @@
 // Who lives how long: handles, stacks, callables, tasklets that nobody remembers.
 
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cstdio>
 #include <memory>
 #include <optional>
-#include <utility>
-#include <vector>
-
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <utility>
+#include <vector>
 
 namespace {
 

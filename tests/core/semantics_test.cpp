@@ -1,4 +1,5 @@
-// Tasklets, the ring and channels as Stackless has them. Each test carries the number of the behaviour it pins.
+// Tasklets, the ring and channels as Stackless has them. Each test carries the number of the behaviour it
+// pins.
 
 #include "tests/core/trace.hpp"
 
@@ -138,7 +139,8 @@ TEST_F(semantics, A12_remove_errors) {
   c.send(0);
   out(err([&] { t.remove(); }));
   EXPECT_EQ(trace, (lines{"state_error: The current tasklet cannot be removed",
-                          "state_error: You cannot remove a blocked tasklet", "paused remove ok paused", "returned"}));
+                          "state_error: You cannot remove a blocked tasklet", "paused remove ok paused",
+                          "returned"}));
 }
 
 TEST_F(semantics, A13_insert_and_run_errors) {

@@ -6,14 +6,13 @@
 
 #include <exception>
 #include <sstream>
-#include <string>
-#include <utility>
-#include <vector>
-
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 

@@ -5,10 +5,15 @@
 
 extern "C" {
 
-void hot_schedule() { stackless::schedule(); }
+void hot_schedule() {
+  stackless::schedule();
+}
 
-void hot_send(stackless::channel<long>& c, long value) { c.send(value); }
+void hot_send(stackless::channel<long>& c, long value) {
+  c.send(value);
+}
 
-long hot_receive(stackless::channel<long>& c) { return c.receive(); }
-
+long hot_receive(stackless::channel<long>& c) {
+  return c.receive();
+}
 }

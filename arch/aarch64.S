@@ -36,6 +36,14 @@ FUNC_BEGIN(stackless_trampoline)
         mov     x26, xzr
         mov     x27, xzr
         mov     x28, xzr
+        movi    d8, #0
+        movi    d9, #0
+        movi    d10, #0
+        movi    d11, #0
+        movi    d12, #0
+        movi    d13, #0
+        movi    d14, #0
+        movi    d15, #0
         mov     x29, xzr
         mov     x30, xzr
         blr     x9

@@ -1,21 +1,21 @@
 // At every instruction of a switch an unwinder that starts there, as a profiler's or a debugger's does, finds
 // either the frames of the stack that is left or those of the one that is entered, and nothing else.
 
-#define UNW_LOCAL_ONLY
 #include <gtest/gtest.h>
-#include <libunwind.h>
 #include <ucontext.h>
 #include <unwind.h>
 
 #include <cstdint>
 #include <stackless/switch.hpp>
 
+#include "tests/arch/libunwind.hpp"
 #include "tests/arch/stepping.hpp"
 
 extern "C" {
-extern const char stackless_trampoline[];
+void stackless_trampoline();
 extern const char stackless_trampoline_end[];
-extern const char stackless_call_above[];  // comes after stackless_switch
+void stackless_call_above(const stackless::arch::context*, void (*)(void*),
+                          void*);  // comes after stackless_switch
 // The sections of the functions below, by the linker.
 extern const char __start_stepped[];
 extern const char __stop_stepped[];
@@ -28,7 +28,7 @@ namespace {
 using stackless::arch::context;
 
 template <class T>
-std::uintptr_t address(const T* of) {
+std::uintptr_t address(T* of) {
   return reinterpret_cast<std::uintptr_t>(of);
 }
 
@@ -134,7 +134,7 @@ walk by_libgcc() {
 bool belongs_to_the_other_stack(const stepping::machine_state& m) {
   constexpr std::uintptr_t last_instructions = 16;
   for (const context* from : {&here, &there}) {
-    const std::uintptr_t to_the_landing_pad = address(static_cast<char*>(from->pc)) - m.pc;
+    const std::uintptr_t to_the_landing_pad = address(from->pc) - m.pc;
     if (m.first_argument == address(from) && to_the_landing_pad != 0 &&
         to_the_landing_pad <= last_instructions) {
       return from == &there;
@@ -153,7 +153,7 @@ void walk_both_ways(ucontext_t& interrupted) {
   const stepping::machine_state m(interrupted);
   const bool other_one = belongs_to_the_other_stack(m);
   ++(other_one ? result.on_other_stack : result.on_first_stack);
-  if (!by_libunwind(interrupted).is_of(other_one)) {
+  if (libunwind_follows && !by_libunwind(interrupted).is_of(other_one)) {
     ++result.libunwind_wrong;
     result.libunwind_wrong_at = m.pc;
   }
@@ -168,8 +168,7 @@ void check(way w) {
   result = {};
   const stepping::code everything[] = {
       {address(__start_stepped), address(__stop_stepped)},
-      {address(reinterpret_cast<const char*>(stackless::arch::stackless_switch)),
-       address(stackless_call_above)},
+      {address(&stackless::arch::stackless_switch), address(stackless_call_above)},
       {address(stackless_trampoline), address(stackless_trampoline_end)}};
   stepping::every_instruction({std::begin(everything), std::end(everything)}, scenario, walk_both_ways);
   // At least the instructions of the inline switch: the way there and the way back.

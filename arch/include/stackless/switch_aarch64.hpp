@@ -59,6 +59,14 @@ namespace arch {
       "mov x26, xzr\n\t"
       "mov x27, xzr\n\t"
       "mov x28, xzr\n\t"
+      "movi d8, #0\n\t"
+      "movi d9, #0\n\t"
+      "movi d10, #0\n\t"
+      "movi d11, #0\n\t"
+      "movi d12, #0\n\t"
+      "movi d13, #0\n\t"
+      "movi d14, #0\n\t"
+      "movi d15, #0\n\t"
       : "+r"(source), "+r"(target)
       :
       : "memory", "cc", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",

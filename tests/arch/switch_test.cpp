@@ -171,12 +171,7 @@ void look_at_entry(context*) {
 
 /// True if those that hold no address of the frame are zero. The base may hold a compiler's own value.
 testing::AssertionResult are_zero(const kept_registers& registers) {
-#if defined(__x86_64__)
-  constexpr std::size_t end = KEPT_COUNT;
-#else
-  constexpr std::size_t end = KEPT_FP;
-#endif
-  for (std::size_t i = 0; i < end; ++i) {
+  for (std::size_t i = 0; i < KEPT_COUNT; ++i) {
     if (i == KEPT_BASE || i == KEPT_FP || registers[i] == 0) continue;
     return testing::AssertionFailure() << "register " << i << " holds " << std::hex << registers[i];
   }

@@ -354,7 +354,7 @@ TEST_F(snapshots, heap_block_that_leads_to_malloc_is_refused) {
   };
   void* const outside = std::malloc(1000);
   tasklet t([outside] {
-    const auto held = std::make_unique<holder>(outside);
+    const std::unique_ptr<holder> held(new holder{outside});
     stackless::schedule_remove();
     (void)*static_cast<volatile holder*>(held.get());
   });

@@ -18,10 +18,21 @@ constinit fork_hook hook = {.lock = block_lock, .in_child = nullptr};
 constinit std::uintptr_t next = 0;
 constinit std::uintptr_t end = 0;
 
+/// Begins every mapping.
+struct alignas(alignment) mapping {
+  mapping* before;
+  std::size_t bytes;
+};
+constinit mapping* newest = nullptr;
+
+/// `bytes` of a new mapping; 0, with errno set, if the kernel refuses.
 std::uintptr_t map(std::size_t bytes) noexcept {
-  void* mapped =
+  bytes += sizeof(mapping);
+  void* const mapped =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return mapped == MAP_FAILED ? 0 : reinterpret_cast<std::uintptr_t>(mapped);
+  if (mapped == MAP_FAILED) return 0;
+  newest = new (mapped) mapping{newest, bytes};
+  return reinterpret_cast<std::uintptr_t>(newest + 1);
 }
 
 }  // namespace
@@ -39,6 +50,14 @@ void* allocate(std::size_t bytes) noexcept {
   const std::uintptr_t taken = next;
   next += bytes;
   return reinterpret_cast<void*>(taken);
+}
+
+bool contains(std::uintptr_t word) noexcept {
+  locked hold(block_lock);
+  for (const mapping* m = newest; m != nullptr; m = m->before) {
+    if (word - reinterpret_cast<std::uintptr_t>(m) < m->bytes) return true;
+  }
+  return false;
 }
 
 void prepare_fork() noexcept {

@@ -4,6 +4,7 @@
 /// is never given back to the kernel, so a descriptor read by accident after its end is stale at worst.
 
 #include <cstddef>
+#include <cstdint>
 #include <new>
 #include <stackless/config.hpp>
 
@@ -12,6 +13,9 @@ namespace arch::metadata {
 
 /// Zero, aligned to 16 bytes, for ever. nullptr, with errno set, if the kernel refuses.
 void* allocate(std::size_t bytes) noexcept;
+
+/// Does `word` lead into such memory? Only the library's own leftovers can.
+bool contains(std::uintptr_t word) noexcept;
 
 /// Its lock is held across fork() from now on.
 void prepare_fork() noexcept;

@@ -5,6 +5,8 @@
 #include <stackless/channel.hpp>
 #include <stackless/tasklet.hpp>
 
+#include "core/record.hpp"
+
 STACKLESS_BEGIN
 
 struct tasklet_access {
@@ -16,6 +18,17 @@ struct tasklet_access {
 
 struct channel_access {
   static detail::record* front(const channel_base& c) { return c.front(); }
+
+  /// Whether the bytes of `c` are those of a channel: nobody waits, or those at both ends wait on it.
+  static bool is_whole(const channel_base& c) {
+    if (c.balance_ == 0) return c.head_ == 0 && c.tail_ == 0;
+    const auto waits = [&](std::uintptr_t end) {
+      detail::record* main = &detail::here().main;
+      detail::record* r = end == detail::tagged<detail::queue_tag>(main) ? main : records::find(end);
+      return r != nullptr && end == detail::tagged<detail::queue_tag>(r) && r->blocked() && r->blocked_on == &c;
+    };
+    return waits(c.head_) && waits(c.tail_);
+  }
 
   /// Nobody waits, whatever the bytes of the channel say.
   static void reset(channel_base& c) {

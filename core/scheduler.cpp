@@ -21,6 +21,11 @@ constinit thread_local scheduler this_scheduler;
 
 namespace {
 
+/// Lets the thread end with nothing of the tasklet that ended last.
+struct farewell {
+  ~farewell() { reclaim_departed(mine()); }
+};
+
 void be_born(scheduler& s) {
   s.main.owner = &s;
   s.main.next = s.main.previous = &s.main;
@@ -31,6 +36,7 @@ void be_born(scheduler& s) {
   s.current = &s.main;
   s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
   s.attention &= ~attention::unborn;
+  thread_local const farewell at_end_of_thread;
 }
 
 // A record holds its std::exception_ptr as a plain word: a thread's main is constant-initialised and never destroyed.
@@ -89,6 +95,15 @@ scheduler& here() {
   return s;
 }
 
+scheduler& begin() {
+  scheduler& s = here();
+  if ((s.attention & attention::unsettled) != 0) [[unlikely]] {
+    s.attention &= ~attention::unsettled;
+    raise_if_woken_to(s.current);
+  }
+  return s;
+}
+
 void tasklet_entry(arch::context* self) {
   arch::crossing::first();
   std::exception_ptr failure;
@@ -118,8 +133,12 @@ void raise(record* self) {
   std::rethrow_exception(take_failure(self));
 }
 
+void drop_failure(record* r) noexcept {
+  if (std::exchange(r->wake, wake::normally) == wake::with_failure) take_failure(r);
+}
+
 void fail(record* r, std::exception_ptr failure) noexcept {
-  if (r->wake == wake::with_failure) take_failure(r);
+  drop_failure(r);
   new (&r->failure) std::exception_ptr(std::move(failure));
   r->wake = wake::with_failure;
 }
@@ -173,14 +192,14 @@ void reclaim_departed(scheduler& s) noexcept {
 }
 
 void schedule_unusual() {
-  scheduler& s = here();
+  scheduler& s = begin();
   raise_if_woken_to(give_way(s, s.current, s.current->next));
 }
 
 }  // namespace detail
 
 void run() {
-  detail::scheduler& s = detail::here();
+  detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
   if (me->next == me) return;
   detail::record* to = me->next;
@@ -192,8 +211,9 @@ void run() {
 }
 
 void schedule_remove() {
-  detail::scheduler& s = detail::here();
+  detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
+  if (me->handles == 0) throw TaskletExit{};  // nobody could ever wake it
   detail::record* to = detail::successor(s, me);
   if (to == nullptr) {
     if (me == &s.main) return;  // nobody is left to wake it

@@ -15,6 +15,9 @@ void tasklet_entry(arch::context* self);
 /// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
 void prepare_stack(record* r);
 
+/// `r` wakes normally, whatever it would have woken to.
+void drop_failure(record* r) noexcept;
+
 /// `r` wakes with `failure`.
 void fail(record* r, std::exception_ptr failure) noexcept;
 

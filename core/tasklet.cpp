@@ -23,6 +23,7 @@ void discard(record* r) noexcept {
 /// Wakes `r`, which is alive, started and not the caller, to TaskletExit. Returns the caller, woken.
 record* unwind(scheduler& s, record* r) {
   stop_waiting(r);
+  drop_failure(r);
   r->wake = wake::to_exit;
   return jump(s, r);
 }
@@ -62,12 +63,16 @@ void prepare_stack(record* r) {
 }
 
 void forgotten(record* r) noexcept {
+  if (r == &r->owner->main) return;  // it is there as long as the thread
   if (r->state == state::paused) {
     ++r->handles;
     if (!r->started) {
       discard(r);
     } else {
-      for (int i = 0; i < attempts_to_unwind && r->state == state::paused; ++i) unwind(here(), r);
+      scheduler& s = here();
+      for (int i = 0; i < attempts_to_unwind && r->state == state::paused; ++i) unwind(s, r);
+      // What the caller was woken with meanwhile cannot be thrown here.
+      if (s.current->wake != wake::normally) s.attention |= attention::unsettled;
     }
     --r->handles;
   }
@@ -110,7 +115,7 @@ tasklet& tasklet::remove() {
 }
 
 void tasklet::run() {
-  detail::scheduler& s = detail::here();
+  detail::scheduler& s = detail::begin();
   detail::record* r = record();
   if (r == s.current) return;
   refuse_unless_runnable(r);
@@ -119,7 +124,7 @@ void tasklet::run() {
 }
 
 void tasklet::kill() {
-  detail::scheduler& s = detail::here();
+  detail::scheduler& s = detail::begin();
   detail::record* r = record();
   if (r == s.current) throw TaskletExit{};
   if (!r->alive()) return;

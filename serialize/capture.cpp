@@ -6,6 +6,7 @@
 
 #include <stackless/snapshot_error.hpp>
 
+#include "arch/metadata.hpp"
 #include "arch/unwind.hpp"
 #include "core/access.hpp"
 #include "core/slot.hpp"
@@ -37,7 +38,8 @@ class capturer {
     image_.roots = static_cast<std::uint32_t>(roots.size());
     module_index(0);  // the program
     for (const auto& m : reach_.tasklets()) add(m);
-    for (const auto& m : reach_.tasklets()) add_channel(*m.record);
+    std::pmr::vector<bool> listed(reach_.tasklets().size(), false, scratch());
+    for (const auto& m : reach_.tasklets()) add_channel(*m.record, listed);
     for (const heap::block& b : reach_.blocks()) add(b);
     std::ranges::sort(image_.words, {}, &word::address);
   }
@@ -49,7 +51,7 @@ class capturer {
   std::uint32_t module_index(std::uint32_t in_process) {
     const auto known = std::ranges::find(modules_, in_process);
     if (known != modules_.end()) return static_cast<std::uint32_t>(known - modules_.begin());
-    const loaded_module& loaded = loaded_modules::now().all()[in_process];
+    const loaded_module& loaded = classifier_.modules().all()[in_process];
     module& m = image_.modules.emplace_back(scratch());
     m.path = loaded.path;
     m.build_id = loaded.build_id;
@@ -188,8 +190,9 @@ class capturer {
     return places == 0 ? return_address::none : places == 1 ? return_address::unique : return_address::several;
   }
 
-  void add_channel(const record& r) {
-    if (!r.blocked() || is_listed(r)) return;
+  /// The channel that `r` waits on, if it is not there yet. `listed`: the tasklets that wait on channels that are.
+  void add_channel(const record& r, std::pmr::vector<bool>& listed) {
+    if (!r.blocked() || listed[reach_.index_of(&r)]) return;
     const value where = meaning_of(r.blocked_on);
     if (where.means != meaning::module && where.means != meaning::data) {
       refuse(&r, "it waits on a channel that cannot be saved with it: on the stack of another tasklet or of the thread, "
@@ -199,14 +202,10 @@ class capturer {
     channel& c = image_.channels.emplace_back(scratch());
     c.where = where;
     for (const record* waiting = channel_access::front(*r.blocked_on); waiting != nullptr; waiting = waiting->next) {
-      if (reach_.carries(waiting)) c.waiting.push_back(reach_.index_of(waiting));
+      if (!reach_.carries(waiting)) continue;
+      c.waiting.push_back(reach_.index_of(waiting));
+      listed[c.waiting.back()] = true;
     }
-  }
-
-  bool is_listed(const record& r) const {
-    return std::ranges::any_of(image_.channels, [&](const channel& c) {
-      return std::ranges::find(c.waiting, reach_.index_of(&r)) != c.waiting.end();
-    });
   }
 
   void add(const heap::block& b) {
@@ -220,12 +219,15 @@ class capturer {
     const std::size_t first = image_.words.size();
     saved.bytes = copy({reinterpret_cast<const std::byte*>(b.begin), b.size});
     for (std::size_t i = first; i != image_.words.size(); ++i) {
-      if (image_.words[i].what.means == meaning::foreign) refuse_foreign(b, image_.words[i].address);
+      if (image_.words[i].what.means != meaning::foreign) continue;
+      const std::uint64_t at = image_.words[i].address;
+      const std::uintptr_t word = word_at(reinterpret_cast<const std::byte*>(at));
+      // What this library left on a stack can have been copied with an object's unused bytes; nobody means it.
+      if (!arch::metadata::contains(word)) refuse_foreign(b, at, word);
     }
   }
 
-  [[noreturn]] void refuse_foreign(const heap::block& b, std::uint64_t at) const {
-    const auto word = word_at(reinterpret_cast<const std::byte*>(at));
+  [[noreturn]] void refuse_foreign(const heap::block& b, std::uint64_t at, std::uintptr_t word) const {
     refuse(reach_.tasklets().front().record,
            "it reaches a heap block of " + std::to_string(b.size) + " bytes at " + hexadecimal(b.begin) + " whose word at +" +
                std::to_string(at - b.begin) + ", " + hexadecimal(word) + ", leads out of the picklable heap",

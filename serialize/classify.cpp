@@ -66,7 +66,7 @@ value classifier::classify(std::uintptr_t word) {
     return {.means = meaning::module, .index = *m, .number = word - all[*m].begin};
   }
   if (const auto m = modules_.find_tls(word)) {
-    return {.means = meaning::thread_local_, .index = *m, .number = word - all[*m].tls};
+    return {.means = meaning::thread_local_, .index = *m, .number = word - modules_.tls(*m)};
   }
   const auto from_thread = static_cast<std::intptr_t>(word - thread_pointer());
   if (from_thread > -thread_descriptor && from_thread < thread_descriptor) {

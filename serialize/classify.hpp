@@ -24,11 +24,13 @@ inline constexpr std::uintptr_t poison_of(meaning m) {
   return poison_begin + static_cast<std::uintptr_t>(m) * arch::granule_size;
 }
 
-/// What `word`, found in this process, stands for. Module indices are those of loaded_modules::now().
+/// What `word`, found in this process, stands for. Module indices are those of modules().
 class classifier {
  public:
   /// Words inside the region are data here, but for poison.
   value classify(std::uintptr_t word);
+
+  const loaded_modules& modules() const { return modules_; }
 
  private:
   struct range {
@@ -37,7 +39,7 @@ class classifier {
 
   bool mapped(std::uintptr_t word);
 
-  const loaded_modules& modules_ = loaded_modules::now();
+  loaded_modules modules_;
   std::pmr::vector<range> mappings_{scratch()};  ///< of the process, by address; read when first needed
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include <stackless/detail/scheduler.hpp>
 #include <stackless/snapshot_error.hpp>
 
 #include "core/access.hpp"
@@ -36,6 +37,22 @@ closure::closure(std::span<record* const> roots) {
     }
   }
   std::ranges::sort(blocks_, {}, &heap::block::begin);
+  refuse_main_in_queue();
+}
+
+void closure::refuse_main_in_queue() const {
+  const record& main = detail::here().main;
+  if (!main.blocked()) return;
+  const auto channel = reinterpret_cast<std::uintptr_t>(main.blocked_on);
+  const auto on_stack = [&](const member& m) {
+    const auto stack = live_stack(*m.record);
+    return channel - reinterpret_cast<std::uintptr_t>(stack.data()) < stack.size();
+  };
+  const heap::block b = heap::find(channel);
+  if ((b && known_.contains(b.begin)) || std::ranges::any_of(tasklets_, on_stack)) {
+    refuse(&main, "the main tasklet waits on a channel that would be saved, and cannot be saved itself",
+           "let the part that waits run in a tasklet of its own");
+  }
 }
 
 void closure::add(record* r) {

@@ -55,6 +55,7 @@ class closure {
   void visit(const detail::record&);
   void scan(std::span<const std::byte> words);
   void follow(std::uintptr_t word);
+  void refuse_main_in_queue() const;
 
   std::pmr::vector<member> tasklets_{scratch()};
   std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{scratch()};

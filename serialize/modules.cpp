@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
 #include <cstring>
 #include <memory>
@@ -64,16 +65,18 @@ std::pmr::vector<std::byte> identity(const dl_phdr_info& info) {
 loaded_module describe(const dl_phdr_info& info, bool first) {
   loaded_module m;
   m.begin = m.writable = UINTPTR_MAX;
+  std::uintptr_t read_only_from_now_on = 0;
   const std::uintptr_t page = static_cast<std::uintptr_t>(getpagesize());
   for (const auto& header : headers(info)) {
     if (header.p_type == PT_TLS) m.tls_size = header.p_memsz;
-    if (header.p_type != PT_LOAD) continue;
     const std::uintptr_t at = info.dlpi_addr + header.p_vaddr;
+    if (header.p_type == PT_GNU_RELRO) read_only_from_now_on = at + header.p_memsz;
+    if (header.p_type != PT_LOAD) continue;
     m.begin = std::min(m.begin, at / page * page);
     if ((header.p_flags & PF_W) != 0) m.writable = std::min(m.writable, at);
     m.end = std::max(m.end, (at + header.p_memsz + page - 1) / page * page);
   }
-  m.tls = reinterpret_cast<std::uintptr_t>(info.dlpi_tls_data);
+  m.writable = std::max(m.writable, read_only_from_now_on);
   if (first) {
     m.path = program_path();
   } else {
@@ -87,51 +90,65 @@ std::uint64_t generation(const dl_phdr_info& info) { return info.dlpi_adds + inf
 
 }  // namespace
 
-const loaded_modules& loaded_modules::now() {
-  thread_local loaded_modules list;
+const loaded_modules::list* loaded_modules::newest() {
+  // A list is kept for ever: it may be in use in another thread, and is asked for after the end of this one.
+  static constinit std::atomic<const list*> cached = nullptr;
+  std::uint64_t now = 0;
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* argument) {
-        auto& known = *static_cast<loaded_modules*>(argument);
-        if (known.generation_ == generation(*info)) return 1;
-        known = {};
+        *static_cast<std::uint64_t*>(argument) = generation(*info);
         return 1;
       },
-      &list);
-  if (!list.modules_.empty()) return list;
+      &now);
+  const list* known = cached.load(std::memory_order_acquire);
+  if (known != nullptr && known->generation == now) return known;
+
+  list* fresh = std::pmr::polymorphic_allocator<>(scratch()).new_object<list>();
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* argument) {
-        auto& fresh = *static_cast<loaded_modules*>(argument);
-        fresh.generation_ = generation(*info);
-        fresh.modules_.push_back(describe(*info, fresh.modules_.empty()));
+        auto& filled = *static_cast<list*>(argument);
+        filled.generation = generation(*info);
+        filled.modules.push_back(describe(*info, filled.modules.empty()));
         return 0;
       },
-      &list);
-  list.low_ = UINTPTR_MAX;
-  for (const auto& m : list.modules_) {
-    list.low_ = std::min(list.low_, m.begin);
-    list.high_ = std::max(list.high_, m.end);
+      fresh);
+  for (const auto& m : fresh->modules) {
+    fresh->low = std::min(fresh->low, m.begin);
+    fresh->high = std::max(fresh->high, m.end);
   }
-  return list;
+  cached.store(fresh, std::memory_order_release);
+  return fresh;
+}
+
+loaded_modules::loaded_modules() {
+  tls_.reserve(all().size());
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* argument) {
+        static_cast<loaded_modules*>(argument)->tls_.push_back(reinterpret_cast<std::uintptr_t>(info->dlpi_tls_data));
+        return 0;
+      },
+      this);
+  tls_.resize(all().size());
 }
 
 std::optional<std::uint32_t> loaded_modules::find(std::uintptr_t word) const {
-  if (word - low_ >= high_ - low_) return std::nullopt;
-  for (std::size_t i = 0; i != modules_.size(); ++i) {
-    if (word - modules_[i].begin < modules_[i].size()) return static_cast<std::uint32_t>(i);
+  if (word - list_->low >= list_->high - list_->low) return std::nullopt;
+  for (std::size_t i = 0; i != all().size(); ++i) {
+    if (word - all()[i].begin < all()[i].size()) return static_cast<std::uint32_t>(i);
   }
   return std::nullopt;
 }
 
 std::optional<std::uint32_t> loaded_modules::find_tls(std::uintptr_t word) const {
-  for (std::size_t i = 0; i != modules_.size(); ++i) {
-    if (modules_[i].tls != 0 && word - modules_[i].tls < modules_[i].tls_size) return static_cast<std::uint32_t>(i);
+  for (std::size_t i = 0; i != all().size(); ++i) {
+    if (tls_[i] != 0 && word - tls_[i] < all()[i].tls_size) return static_cast<std::uint32_t>(i);
   }
   return std::nullopt;
 }
 
 std::optional<std::uint32_t> loaded_modules::find(std::span<const std::byte> build_id) const {
-  for (std::size_t i = 0; i != modules_.size(); ++i) {
-    if (std::ranges::equal(modules_[i].build_id, build_id)) return static_cast<std::uint32_t>(i);
+  for (std::size_t i = 0; i != all().size(); ++i) {
+    if (std::ranges::equal(all()[i].build_id, build_id)) return static_cast<std::uint32_t>(i);
   }
   return std::nullopt;
 }

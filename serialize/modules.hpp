@@ -21,18 +21,21 @@ struct loaded_module {
   std::pmr::string path{scratch()};
   std::pmr::vector<std::byte> build_id{scratch()};  ///< GNU build-id; without one, XXH3-128 of the segments never written to
   std::uintptr_t writable = 0;      ///< where its variables begin; they go on to `end`
-  std::uintptr_t tls = 0;           ///< the thread's block of its thread-local storage; 0: none, or not yet made
-  std::size_t tls_size = 0;
+  std::size_t tls_size = 0;         ///< of its thread-local storage
 
   std::size_t size() const { return end - begin; }
 };
 
 class loaded_modules {
  public:
-  /// The program is the first. Cheap unless something was loaded or another thread asks.
-  static const loaded_modules& now();
+  /// Those of this moment. Cheap, unless something was loaded or unloaded since it was asked last.
+  loaded_modules();
 
-  std::span<const loaded_module> all() const { return modules_; }
+  /// The program is the first.
+  std::span<const loaded_module> all() const { return list_->modules; }
+
+  /// The thread's block of a module's thread-local storage; 0: it has none, or none yet.
+  std::uintptr_t tls(std::size_t index) const { return tls_[index]; }
 
   /// The index of the module that `word` points into.
   std::optional<std::uint32_t> find(std::uintptr_t word) const;
@@ -42,9 +45,16 @@ class loaded_modules {
   std::optional<std::uint32_t> find(std::span<const std::byte> build_id) const;
 
  private:
-  std::pmr::vector<loaded_module> modules_{scratch()};
-  std::uintptr_t low_ = 0, high_ = 0;  ///< of all of them
-  std::uint64_t generation_ = 0;       ///< how many were ever loaded and unloaded
+  struct list {
+    std::pmr::vector<loaded_module> modules{scratch()};
+    std::uintptr_t low = UINTPTR_MAX, high = 0;  ///< of all of them
+    std::uint64_t generation = 0;                ///< how many were ever loaded and unloaded
+  };
+
+  static const list* newest();
+
+  const list* list_ = newest();
+  std::pmr::vector<std::uintptr_t> tls_{scratch()};
 };
 
 }  // namespace snapshot

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -58,8 +60,8 @@ class failure {
 class module_map {
  public:
   module_map(const image& i, std::string_view file) {
-    const auto& loaded = loaded_modules::now();
-    const loaded_module& program = loaded.all().front();
+    const auto all = here_.all();
+    const loaded_module& program = all.front();
     if (!std::ranges::equal(i.modules.front().build_id, program.build_id)) {
       failure(file, "written by another build of the program, " + std::string(i.modules.front().path))
           .section("MODULES")
@@ -68,15 +70,20 @@ class module_map {
           .raise(snapshot_error::kind::wrong_program);
     }
     for (const module& m : i.modules) {
-      const auto at = loaded.find(m.build_id);
-      loaded_.push_back(at ? &loaded.all()[*at] : nullptr);
-      if (at && loaded_.back()->size() != m.size) {
+      const auto at = here_.find(m.build_id);
+      index_.push_back(at);
+      if (at && all[*at].size() != m.size) {
         damaged(file, "MODULES", std::string(m.path) + " is of another size here, in spite of its build-id");
       }
     }
     for (const tasklet& t : i.tasklets) {
       for (const frame& f : t.frames) {
-        if (loaded_[f.pc.index] == nullptr) refuse_missing(i.modules[f.pc.index], file);
+        if (!index_[f.pc.index]) refuse_missing("a frame runs code", i.modules[f.pc.index], file);
+      }
+    }
+    for (const channel& c : i.channels) {
+      if (c.where.means == meaning::module && !index_[c.where.index]) {
+        refuse_missing("a tasklet waits on a channel", i.modules[c.where.index], file);
       }
     }
   }
@@ -87,11 +94,11 @@ class module_map {
       case meaning::data:
         return v.number;
       case meaning::module:
-        if (loaded_[v.index] != nullptr) return loaded_[v.index]->begin + v.number;
+        if (index_[v.index]) return module_at(v).begin + v.number;
         break;
       case meaning::thread_local_:
-        if (loaded_[v.index] != nullptr && v.number < loaded_[v.index]->tls_size && loaded_[v.index]->tls != 0) {
-          return loaded_[v.index]->tls + v.number;
+        if (index_[v.index] && here_.tls(*index_[v.index]) != 0 && v.number < module_at(v).tls_size) {
+          return here_.tls(*index_[v.index]) + v.number;
         }
         break;
       case meaning::thread_pointer:
@@ -108,8 +115,8 @@ class module_map {
 
   /// Whether `size` bytes at this word of a module are variables of it.
   bool are_variables(const value& v, std::size_t size) const {
-    const loaded_module* m = loaded_[v.index];
-    return m != nullptr && m->begin + v.number >= m->writable && v.number <= m->size() && size <= m->size() - v.number;
+    const loaded_module& m = module_at(v);
+    return m.begin + v.number >= m.writable && v.number <= m.size() && size <= m.size() - v.number;
   }
 
   template <class T>
@@ -118,15 +125,18 @@ class module_map {
   }
 
  private:
-  [[noreturn]] static void refuse_missing(const module& m, std::string_view file) {
-    failure(file, "a frame runs code of a module that is not loaded, " + std::string(m.path))
+  const loaded_module& module_at(const value& v) const { return here_.all()[*index_[v.index]]; }
+
+  [[noreturn]] static void refuse_missing(const char* what, const module& m, std::string_view file) {
+    failure(file, std::string(what) + " of a module that is not loaded, " + std::string(m.path))
         .section("MODULES")
         .compare(hexadecimal(m.build_id), "no module with this build-id")
         .hint("load the very same library before the snapshot")
         .raise(snapshot_error::kind::wrong_program);
   }
 
-  std::pmr::vector<const loaded_module*> loaded_{scratch()};
+  loaded_modules here_;
+  std::pmr::vector<std::optional<std::uint32_t>> index_{scratch()};  ///< by index in the image: in the process
 };
 
 /// The addresses that an image comes back to, taken one by one; given back unless they are kept.
@@ -134,8 +144,13 @@ class home {
  public:
   home(const image& i, std::string_view file) : file_(file) {
     try {
-      for (const tasklet& t : i.tasklets) claim(t);
+      slots_.resize(i.tasklets.size());
+      for (std::size_t n = 0; n != i.tasklets.size(); ++n) claim(i.tasklets[n], n);
       for (const block& b : i.blocks) claim(b, i.spans[b.span]);
+      // Any slot will do for these, but for those that somebody else has to come back to.
+      for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
+        if (i.tasklets[n].state == state::not_started) slots_[n] = slots::acquire();
+      }
     } catch (...) {
       give_back();
       throw;
@@ -155,28 +170,21 @@ class home {
   slot* slot_of(std::size_t tasklet) const { return slots_[tasklet]; }
 
  private:
-  void claim(const tasklet& t) {
+  void claim(const tasklet& t, std::size_t index) {
     record* r = records::allocate_at(t.home);
     if (r == nullptr) refuse_taken("the record of a tasklet", t.home, sizeof(record));
     records_.push_back(r);
-    slot* s = nullptr;
-    if (t.state == state::not_started) {
-      s = slots::acquire();
-    } else if (t.state != state::dead) {
-      if (t.slot_size != slots::size) {
-        damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
-                                       " bytes; this library has slots of " + std::to_string(slots::size));
-      }
-      s = slots::acquire_at(t.slot);
-      if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
-      s->user = r;
-      slots_.push_back(s);
-      if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
-        damaged(file_, "STACKS", "a stack that does not lie in its slot");
-      }
-      return;
+    if (t.state == state::dead || t.state == state::not_started) return;
+    if (t.slot_size != slots::size) {
+      damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
+                                     " bytes; this library has slots of " + std::to_string(slots::size));
     }
-    slots_.push_back(s);
+    slot* s = slots::acquire_at(t.slot);
+    if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
+    slots_[index] = s;
+    if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
+      damaged(file_, "STACKS", "a stack that does not lie in its slot");
+    }
   }
 
   void claim(const block& b, const span& s) {
@@ -268,18 +276,37 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
   detail::prepare_stack(r);
 }
 
-/// A channel that is written to when it is restored has to be all there.
-void check(const channel& c, const image& i, const module_map& modules, std::string_view file) {
-  const auto holds = [&](std::uint64_t begin, std::size_t size) {
-    return c.where.number >= begin && c.where.number - begin < size &&
-           size - (c.where.number - begin) >= sizeof(channel_base);
+/// Whether all of a channel at this address is in what the image carries.
+bool lies_whole(std::uint64_t address, const image& i) {
+  const auto holds = [address](std::uint64_t begin, std::size_t size) {
+    return address >= begin && address - begin < size && size - (address - begin) >= sizeof(channel_base);
   };
-  const bool whole =
-      c.where.means == meaning::module
-          ? modules.are_variables(c.where, sizeof(channel_base))
-          : std::ranges::any_of(i.blocks, [&](const block& b) { return holds(b.begin, b.bytes.size()); }) ||
-                std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack.size()); });
-  if (!whole) damaged(file, "CHANNELS", "a channel lies where no channel can be");
+  const auto after = std::ranges::upper_bound(i.blocks, address, {}, &block::begin);
+  if (after != i.blocks.begin() && holds(std::prev(after)->begin, std::prev(after)->bytes.size())) return true;
+  return std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack.size()); });
+}
+
+/// A channel that is written to when it is restored has to be one.
+void check(const channel& c, const image& i, const module_map& modules, std::string_view file) {
+  bool is_one = c.where.number % alignof(channel_base) == 0;
+  if (c.where.means == meaning::module) {
+    is_one = is_one && modules.are_variables(c.where, sizeof(channel_base)) &&
+             channel_access::is_whole(*modules.as<channel_base*>(c.where));
+  } else {
+    is_one = is_one && lies_whole(c.where.number, i);
+  }
+  if (!is_one) damaged(file, "CHANNELS", "a channel lies where no channel can be");
+  if (c.where.means != meaning::module) return;
+
+  const int balance = modules.as<channel_base*>(c.where)->balance();
+  const bool sends = i.tasklets[c.waiting.front()].state == state::sending;
+  if (sends ? balance < 0 : balance > 0) {
+    failure(file, std::string("home is taken: a tasklet ") +
+                      (sends ? "sends to a global channel on which tasklets wait to receive here"
+                             : "receives from a global channel on which tasklets wait to send here"))
+        .hint("let those who wait meet somebody first")
+        .raise(snapshot_error::kind::home_taken);
+  }
 }
 
 void fill(const channel& c, const image& i, const home& where, const module_map& modules) {

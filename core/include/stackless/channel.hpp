@@ -6,9 +6,11 @@
 ///   stackless::tasklet([&] { ch.send(7); });
 ///   int seven = ch.receive();
 ///
-/// Whoever comes first waits. Values are moved, never copied. A channel belongs to the thread whose tasklets use it.
+/// Whoever comes first waits. Values are moved, never copied; the destructor of one that was moved from must not give
+/// way. A channel belongs to the thread whose tasklets use it.
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <new>
 #include <type_traits>
@@ -106,25 +108,31 @@ struct cargo {
     r->has_cargo = true;
   }
 
-  /// What a partner that waits has to give; if the move throws, it still has it.
-  static T take_from(record* partner) {
-    T value(std::move(*at(partner)));
-    drop(partner);
-    return value;
-  }
-
   /// What the caller was given while it waited.
   static T take(record* self) {
     const unloading done{self};
     return T(std::move(*at(self)));
   }
 
-  static void drop(record* r) noexcept {
-    if (!r->has_cargo) return;
-    T* value = at(r);
-    std::destroy_at(value);
-    if constexpr (!fits) heap::deallocate(value);
-    r->has_cargo = false;
+  /// What a partner that waits has to give; if the move throws, it still has it.
+  static T take_from(record* partner) {
+    const unloading_unless_thrown done{partner};
+    return T(std::move(*at(partner)));
+  }
+
+  /// Throws what `self` was woken with. A value that it has is destroyed on the way, and `self` is free of it by then:
+  /// its destructor may use channels itself.
+  [[noreturn]] static void raise_without(record* self) {
+    if (!self->has_cargo) raise(self);
+    self->has_cargo = false;
+    if constexpr (fits) {
+      [[maybe_unused]] const T dropped(std::move(*at(self)));
+      std::destroy_at(at(self));
+      raise(self);
+    } else {
+      const std::unique_ptr<T, boxed> dropped(at(self));
+      raise(self);
+    }
   }
 
  private:
@@ -132,9 +140,31 @@ struct cargo {
     void operator()(void* box) const { heap::deallocate(box); }
   };
 
+  struct boxed {
+    void operator()(T* value) const {
+      std::destroy_at(value);
+      heap::deallocate(value);
+    }
+  };
+
+  static void unload(record* r) {
+    T* value = at(r);
+    r->has_cargo = false;
+    std::destroy_at(value);
+    if constexpr (!fits) heap::deallocate(value);
+  }
+
   struct unloading {
     record* r;
-    ~unloading() { drop(r); }
+    ~unloading() { unload(r); }
+  };
+
+  struct unloading_unless_thrown {
+    record* r;
+    int exceptions = std::uncaught_exceptions();
+    ~unloading_unless_thrown() {
+      if (std::uncaught_exceptions() == exceptions) unload(r);
+    }
   };
 
   static T* at(record* r) {
@@ -169,12 +199,11 @@ class channel : public channel_base {
 
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
+  T receive_waiting(detail::scheduler&);
+  T receive_from_sender(detail::scheduler&);
 
   static detail::record* woken(detail::record* self) {
-    if (self->wake != detail::wake::normally) [[unlikely]] {
-      cargo::drop(self);
-      detail::raise(self);
-    }
+    if (self->wake != detail::wake::normally) [[unlikely]] cargo::raise_without(self);
     return self;
   }
 };
@@ -206,7 +235,7 @@ template <class T>
 
 template <class T>
 void channel<T>::send_otherwise(T&& value) {
-  detail::scheduler& s = detail::here();
+  detail::scheduler& s = detail::begin();
   if (balance_ < 0) {
     detail::record* receiver = front();
     cargo::put(receiver, std::move(value));
@@ -222,11 +251,18 @@ void channel<T>::send_otherwise(T&& value) {
 
 template <class T>
 T channel<T>::receive_otherwise() {
-  detail::scheduler& s = detail::here();
-  if (balance_ <= 0) {
-    refuse_deadlock(s);
-    return cargo::take(woken(wait(s, detail::state::receiving)));
-  }
+  detail::scheduler& s = detail::begin();
+  return balance_ > 0 ? receive_from_sender(s) : receive_waiting(s);
+}
+
+template <class T>
+T channel<T>::receive_waiting(detail::scheduler& s) {
+  refuse_deadlock(s);
+  return cargo::take(woken(wait(s, detail::state::receiving)));
+}
+
+template <class T>
+T channel<T>::receive_from_sender(detail::scheduler& s) {
   detail::record* sender = front();
   T value = cargo::take_from(sender);
   pop_front();

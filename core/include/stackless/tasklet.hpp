@@ -77,7 +77,9 @@ void forgotten(record*) noexcept;
 }  // namespace detail
 
 /// A handle to a tasklet: counted, cheap to copy. When the last one goes, a tasklet that nobody could wake any more is
-/// unwound by TaskletExit, so that its destructors run; one that is scheduled or waits on a channel lives on.
+/// unwound by TaskletExit, so that its destructors run; one that is scheduled or waits on a channel lives on. An error
+/// that leaves it then, and has nowhere else to go, is thrown by the next operation of whoever dropped the handle.
+/// A handle that was moved from can only be assigned to and destroyed.
 class tasklet {
  public:
   /// Calls `f(args...)` in a tasklet of its own, inserted as the last of the ring. Callable and arguments are copied

@@ -8,7 +8,8 @@
 
 STACKLESS_BEGIN
 
-/// Why a snapshot could not be written or brought back. Nothing was changed: no tasklet, no file.
+/// Why a snapshot could not be written or brought back. Nothing was changed: no tasklet, no file. (One `io` error says
+/// that the new file is in place, but may not survive a crash.)
 class snapshot_error : public std::runtime_error {
  public:
   enum class kind {
@@ -17,7 +18,7 @@ class snapshot_error : public std::runtime_error {
     too_new,         ///< written in a format that this reader does not know
     wrong_program,   ///< another build of the program, or a library that frames return into is missing
     wrong_machine,   ///< another kind of CPU
-    home_taken,      ///< something lives at the addresses it has to come back to
+    home_taken,      ///< something lives at the addresses it has to come back to, or waits at its channel's other side
     not_restorable,  ///< it holds something that cannot be saved
   };
 

@@ -11,7 +11,8 @@ namespace detail {
 
 /// Bits of the attention word: everything unusual that a switch has to care about.
 namespace attention {
-inline constexpr std::uint32_t unborn = 1;  ///< the thread has not used its scheduler yet
+inline constexpr std::uint32_t unborn = 1;     ///< the thread has not used its scheduler yet
+inline constexpr std::uint32_t unsettled = 2;  ///< the current tasklet was woken to something where nothing can be thrown
 }
 
 struct scheduler {
@@ -39,6 +40,10 @@ extern constinit thread_local scheduler this_scheduler [[gnu::tls_model("initial
 
 /// The scheduler of this thread, made ready for use.
 scheduler& here();
+
+/// The same at the beginning of an operation that may give way. Throws what the current tasklet was woken with where
+/// nothing could be thrown; then nothing has been done.
+scheduler& begin();
 
 /// The inlined way to give way. `to` is in the ring.
 [[gnu::always_inline]] inline record* switch_to(scheduler& s, record* me, record* to) {

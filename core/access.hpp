@@ -14,6 +14,12 @@ struct tasklet_access {
 
   /// A handle that takes over one of the record's count.
   static tasklet adopt(detail::record* r) { return tasklet(r); }
+
+  /// One more handle.
+  static tasklet handle_to(detail::record* r) {
+    ++r->handles;
+    return tasklet(r);
+  }
 };
 
 struct channel_access {
@@ -21,7 +27,7 @@ struct channel_access {
 
   /// Whether the bytes of `c` are those of a channel: nobody waits, or those at both ends wait on it.
   static bool is_whole(const channel_base& c) {
-    if (c.balance_ == 0) return c.head_ == 0 && c.tail_ == 0;
+    if (c.balance() == 0) return c.head_ == 0 && c.tail_ == 0;
     const auto waits = [&](std::uintptr_t end) {
       detail::record* main = &detail::here().main;
       detail::record* r = end == detail::tagged<detail::queue_tag>(main) ? main : records::find(end);
@@ -33,13 +39,13 @@ struct channel_access {
   /// Nobody waits, whatever the bytes of the channel say.
   static void reset(channel_base& c) {
     c.head_ = c.tail_ = 0;
-    c.balance_ = 0;
+    c.gauge_ -= c.balance();
   }
 
   /// `r` waits as the last, as its state says.
   static void enqueue(channel_base& c, detail::record* r) {
     c.push_back(r);
-    c.balance_ += r->state == detail::state::sending ? 1 : -1;
+    c.gauge_ += r->state == detail::state::sending ? 1 : -1;
   }
 };
 

@@ -2,7 +2,10 @@
 #include <stackless/error.hpp>
 
 #include <exception>
+#include <utility>
 
+#include "core/access.hpp"
+#include "core/hooks.hpp"
 #include "core/scheduler.hpp"
 
 STACKLESS_BEGIN
@@ -16,10 +19,23 @@ channel_base::~channel_base() {
   }
 }
 
-void channel_base::refuse_deadlock(const detail::scheduler& s) {
-  if (s.current->next != s.current || s.runner != nullptr) return;
-  throw deadlock_error(
-      "Deadlock: the last runnable tasklet cannot be blocked: first start or insert one that sends or receives");
+std::optional<tasklet> channel_base::queue() const {
+  if (front() == nullptr) return std::nullopt;
+  return tasklet_access::handle_to(front());
+}
+
+void channel_base::refuse_to_block(const detail::scheduler& s) const {
+  if (s.current->block_trap) {
+    throw trap_error("this tasklet does not like to be blocked: its block_trap is set, and nobody waits to be met");
+  }
+  if (closing()) {
+    throw closed_error("Send/receive operation on a closed channel: open it first, or stop when closing() says so");
+  }
+  if (s.current->next == s.current && s.runner == nullptr) {
+    throw deadlock_error(
+        "Deadlock: the last runnable tasklet cannot be blocked: first start or insert one that sends or receives");
+  }
+  detail::refuse_trapped_switch(s);
 }
 
 detail::record* channel_base::wait(detail::scheduler& s, detail::state as) {
@@ -28,20 +44,58 @@ detail::record* channel_base::wait(detail::scheduler& s, detail::state as) {
   detail::unlink(me);
   me->state = as;
   push_back(me);
-  balance_ += as == detail::state::sending ? 1 : -1;
+  gauge_ += as == detail::state::sending ? 1 : -1;
   return detail::give_way(s, me, to);
 }
 
-detail::record* channel_base::proceed(detail::scheduler& s, detail::record* partner, bool partner_first) {
-  if (!partner_first) {
-    detail::append(s, partner);
-    return s.current;
+void channel_base::refuse_trapped(const detail::scheduler& s, turn t) {
+  if (t != turn::caller) detail::refuse_trapped_switch(s);
+}
+
+detail::record* channel_base::proceed(detail::scheduler& s, detail::record* partner, turn t) {
+  switch (t) {
+    case turn::caller:
+      detail::append(s, partner);
+      break;
+    case turn::partner:
+      detail::insert_next(s, partner);
+      return detail::give_way(s, s.current, partner);
+    case turn::others:
+      detail::append(s, partner);
+      return detail::give_way(s, s.current, s.current->next);
   }
-  detail::insert_next(s, partner);
-  return detail::give_way(s, s.current, partner);
+  return s.current;
+}
+
+void channel_base::send_failure(std::exception_ptr failure) {
+  detail::scheduler& s = detail::begin();
+  notify(s, true, balance() >= 0);
+  if (balance() < 0) {
+    refuse_trapped(s, turn_after_send());
+    detail::record* receiver = front();
+    detail::stop_waiting(receiver);
+    detail::fail(receiver, std::move(failure));
+    detail::raise_if_woken_to(proceed(s, receiver, turn_after_send()));
+  } else {
+    refuse_to_block(s);
+    detail::put_failure(s.current, std::move(failure));
+    s.current->sends_failure = true;
+    detail::raise_if_woken_to(wait(s, detail::state::sending));
+  }
+}
+
+std::exception_ptr channel_base::receive_failure(detail::scheduler& s) {
+  detail::record* sender = front();
+  if (!sender->sends_failure) return nullptr;
+  std::exception_ptr failure = detail::take_failure(sender);
+  sender->sends_failure = false;
+  detail::stop_waiting(sender);
+  detail::raise_if_woken_to(proceed(s, sender, turn_after_receive()));
+  return failure;
 }
 
 void channel_base::forget(detail::record* r) noexcept {
+  if (std::exchange(r->sends_failure, false)) detail::take_failure(r);
   if (r->previous != nullptr) {
     r->previous->next = r->next;
   } else {
@@ -52,7 +106,7 @@ void channel_base::forget(detail::record* r) noexcept {
   } else {
     tail_ = detail::tagged<detail::queue_tag>(r->previous);
   }
-  balance_ += r->state == detail::state::sending ? -1 : 1;
+  gauge_ += r->state == detail::state::sending ? -1 : 1;
   r->blocked_on = nullptr;
 }
 

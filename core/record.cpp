@@ -50,5 +50,16 @@ detail::record* find(std::uintptr_t word) noexcept {
   return reinterpret_cast<detail::record*>(at.of->cell(at.index));
 }
 
+void for_each(const std::function<void(detail::record*)>& visit) {
+  using namespace arch;
+  for (std::uintptr_t at = region_begin; const extent* found = region::find_first(at, region_end - at); at = found->end()) {
+    if (found->kind != extent_kind::records) continue;
+    const auto& of = static_cast<const span&>(*found);
+    for (std::uint32_t i = 0; i != of.capacity; ++i) {
+      if (of.is_live(i)) visit(reinterpret_cast<detail::record*>(of.cell(i)));
+    }
+  }
+}
+
 }  // namespace records
 STACKLESS_END

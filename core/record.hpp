@@ -3,6 +3,7 @@
 /// Where tasklet records come from and how any word is asked whether it leads to one.
 
 #include <cstdint>
+#include <functional>
 
 #include <stackless/detail/record.hpp>
 
@@ -19,6 +20,9 @@ void release(detail::record*) noexcept;
 
 /// The live record whose bytes `word` points to; nullptr if none.
 detail::record* find(std::uintptr_t word) noexcept;
+
+/// Calls visit(record) for every live one, of all threads.
+void for_each(const std::function<void(detail::record*)>& visit);
 
 }  // namespace records
 STACKLESS_END

@@ -2,6 +2,7 @@
 
 #include <cxxabi.h>
 
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <new>
@@ -11,8 +12,12 @@
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 
+#include "core/access.hpp"
+#include "core/extras.hpp"
+#include "core/hooks.hpp"
 #include "core/record.hpp"
 #include "core/slot.hpp"
+#include "core/watchdog.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -21,9 +26,25 @@ constinit thread_local scheduler this_scheduler;
 
 namespace {
 
+/// Debug builds say what a thread leaves behind that nobody could end.
+void report_uncollectables() {
+#ifndef NDEBUG
+  for (const tasklet& t : getuncollectables()) {
+    const std::string_view name = t.name();
+    std::fprintf(stderr, "stackless: tasklet '%.*s' waits on a channel, and nobody has a handle to it\n",
+                 static_cast<int>(name.size()), name.data());
+  }
+#endif
+}
+
 /// Lets the thread end with nothing of the tasklet that ended last.
 struct farewell {
-  ~farewell() { reclaim_departed(mine()); }
+  ~farewell() {
+    scheduler& s = mine();
+    reclaim_departed(s);
+    report_uncollectables();
+    delete std::exchange(s.hooks, nullptr);
+  }
 };
 
 void be_born(scheduler& s) {
@@ -37,17 +58,6 @@ void be_born(scheduler& s) {
   s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
   s.attention &= ~attention::unborn;
   thread_local const farewell at_end_of_thread;
-}
-
-// A record holds its std::exception_ptr as a plain word: a thread's main is constant-initialised and never destroyed.
-static_assert(sizeof(std::exception_ptr) == sizeof(void*));
-
-std::exception_ptr take_failure(record* r) noexcept {
-  auto* stored = std::launder(reinterpret_cast<std::exception_ptr*>(&r->failure));
-  std::exception_ptr failure = std::move(*stored);
-  std::destroy_at(stored);
-  r->failure = nullptr;
-  return failure;
 }
 
 /// The innermost caller of run() watches no longer, and has the next turn.
@@ -66,9 +76,19 @@ record* bearer_of_errors(scheduler& s) noexcept {
   return &s.main;
 }
 
+/// What has to be done before a switch to `to`, or to whom it is led instead.
+record* announce_switch(scheduler& s, record* me, record* to) noexcept {
+  if ((s.attention & attention::watched) != 0) to = watch_switch(s, to);
+  if ((s.attention & attention::observed) != 0) observe_switch(s, me, to);
+  return to;
+}
+
 /// Ends the running tasklet. What it stands on is reclaimed later, by somebody who stands elsewhere.
 [[noreturn]] void finish(record* me, std::exception_ptr failure) noexcept {
   scheduler& s = *me->owner;
+  if (failure) failure = handle_error(s, std::move(failure));
+  set_block_trap(me, false);
+  if (me->extras != nullptr) me->extras->ended.open(s);
   record* to = nullptr;
   if (failure) {
     to = bearer_of_errors(s);
@@ -77,6 +97,7 @@ record* bearer_of_errors(scheduler& s) noexcept {
     to = successor(s, me);
     if (to == nullptr) to = revive_main(s);
   }
+  to = announce_switch(s, me, to);
   unlink(me);
   me->state = state::dead;
   reclaim_departed(s);
@@ -101,6 +122,10 @@ scheduler& begin() {
     s.attention &= ~attention::unsettled;
     raise_if_woken_to(s.current);
   }
+  if ((s.attention & attention::watched) != 0) [[unlikely]] {
+    interrupt_if_due(s);
+    return here();  // it may have gone on elsewhere
+  }
   return s;
 }
 
@@ -110,7 +135,9 @@ void tasklet_entry(arch::context* self) {
   try {
     record* me = record_of(self);
     me->started = true;
-    me->body(std::exchange(me->closure, nullptr), true);
+    const bool wanted = me->wake == wake::normally;
+    me->body(std::exchange(me->closure, nullptr), wanted);
+    if (!wanted) raise(me);
   } catch (const TaskletExit&) {
   } catch (...) {
     failure = std::current_exception();
@@ -119,6 +146,7 @@ void tasklet_entry(arch::context* self) {
 }
 
 record* give_way(scheduler& s, record* me, record* to) {
+  to = announce_switch(s, me, to);
   me->exceptions = std::exchange(*s.exceptions, {});
   s.current = to;
   arch::crossing crossing(to->sanitized);
@@ -133,13 +161,27 @@ void raise(record* self) {
   std::rethrow_exception(take_failure(self));
 }
 
+static_assert(sizeof(std::exception_ptr) == sizeof(record::failure));
+
+void put_failure(record* r, std::exception_ptr failure) noexcept {
+  new (&r->failure) std::exception_ptr(std::move(failure));
+}
+
+std::exception_ptr take_failure(record* r) noexcept {
+  auto* stored = std::launder(reinterpret_cast<std::exception_ptr*>(&r->failure));
+  std::exception_ptr failure = std::move(*stored);
+  std::destroy_at(stored);
+  r->failure = nullptr;
+  return failure;
+}
+
 void drop_failure(record* r) noexcept {
   if (std::exchange(r->wake, wake::normally) == wake::with_failure) take_failure(r);
 }
 
 void fail(record* r, std::exception_ptr failure) noexcept {
   drop_failure(r);
-  new (&r->failure) std::exception_ptr(std::move(failure));
+  put_failure(r, std::move(failure));
   r->wake = wake::with_failure;
 }
 
@@ -166,6 +208,10 @@ record* jump(scheduler& s, record* to) {
   return give_way(s, s.current, to);
 }
 
+void refuse_to_be_lost(const scheduler& s) {
+  if (s.current->handles == 0 && s.current != &s.main) throw TaskletExit{};
+}
+
 record* revive_main(scheduler& s) {
   record* main = &s.main;
   const state was = main->state;
@@ -188,40 +234,69 @@ void reclaim_departed(scheduler& s) noexcept {
   if (departed == nullptr) return;
   arch::drop_stack(departed->sanitized);
   slots::release(std::exchange(departed->stack, nullptr));
-  if (departed->handles == 0) records::release(departed);
+  if (departed->handles == 0) destroy(departed);
 }
+
+void poll_unusual() { begin(); }
 
 void schedule_unusual() {
   scheduler& s = begin();
+  if (s.current->next == s.current) return;
+  refuse_trapped_switch(s);
   raise_if_woken_to(give_way(s, s.current, s.current->next));
 }
 
 }  // namespace detail
 
-void run() {
+std::optional<tasklet> run(const run_options& options) {
   detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
-  if (me->next == me) return;
+  if (me->next == me) return std::nullopt;
+  detail::refuse_trapped_switch(s);
+  std::optional<detail::watchdog> watchdog;
+  if (options.timeout > options.timeout.zero() && s.watchdog == nullptr) {
+    s.watchdog = &watchdog.emplace(options, me);
+    detail::attend(s, detail::attention::watched, true);
+  }
   detail::record* to = me->next;
   detail::unlink(me);
   me->state = detail::state::running_others;
   me->outer_runner = s.runner;
   s.runner = me;
-  detail::raise_if_woken_to(detail::give_way(s, me, to));
+  detail::record* self = detail::give_way(s, me, to);
+  if (watchdog) {
+    self->owner->watchdog = nullptr;
+    detail::attend(*self->owner, detail::attention::watched, false);
+  }
+  detail::raise_if_woken_to(self);
+  if (!watchdog || watchdog->interrupted == nullptr) return std::nullopt;
+  return tasklet_access::adopt(watchdog->interrupted);
 }
 
 void schedule_remove() {
   detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
-  if (me->handles == 0) throw TaskletExit{};  // nobody could ever wake it
+  detail::refuse_to_be_lost(s);
+  if (me->next != me) detail::refuse_trapped_switch(s);
   detail::record* to = detail::successor(s, me);
   if (to == nullptr) {
     if (me == &s.main) return;  // nobody is left to wake it
+    detail::refuse_trapped_switch(s);
     to = detail::revive_main(s);
   }
   detail::unlink(me);
   me->state = detail::state::paused;
   detail::raise_if_woken_to(detail::give_way(s, me, to));
+}
+
+std::vector<tasklet> getuncollectables() {
+  std::vector<tasklet> found;
+  records::for_each([&](detail::record* r) {
+    if (r->owner == &detail::here() && r->blocked() && r->handles == 0) {
+      found.push_back(tasklet_access::handle_to(r));
+    }
+  });
+  return found;
 }
 
 std::size_t runcount() {

@@ -15,6 +15,10 @@ void tasklet_entry(arch::context* self);
 /// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
 void prepare_stack(record* r);
 
+// A record holds a std::exception_ptr as a plain word: a thread's main is constant-initialised and never destroyed.
+void put_failure(record* r, std::exception_ptr failure) noexcept;
+std::exception_ptr take_failure(record* r) noexcept;
+
 /// `r` wakes normally, whatever it would have woken to.
 void drop_failure(record* r) noexcept;
 
@@ -25,9 +29,15 @@ void fail(record* r, std::exception_ptr failure) noexcept;
 /// Returns when it is the caller's turn again.
 record* jump(scheduler&, record* to);
 
+/// The caller is about to pause. If there is no handle by which somebody could wake it, it is unwound instead.
+void refuse_to_be_lost(const scheduler&);
+
 /// The caller, who is not in the ring any more or about to leave it, gives way to main, the only one left to be woken.
 /// If main is blocked it wakes with a deadlock_error.
 record* revive_main(scheduler&);
+
+/// Gives back the record of a dead tasklet without a stack, and all that it has.
+void destroy(record* r) noexcept;
 
 /// Gives back the stack, and if nobody holds on to it the record, of the tasklet that ended last.
 void reclaim_departed(scheduler&) noexcept;

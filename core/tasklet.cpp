@@ -3,6 +3,9 @@
 #include <stackless/error.hpp>
 
 #include "arch/unwind.hpp"
+#include "core/access.hpp"
+#include "core/extras.hpp"
+#include "core/hooks.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
@@ -11,13 +14,19 @@ STACKLESS_BEGIN
 namespace detail {
 namespace {
 
-/// Ends a tasklet that has not started: its callable is destroyed, and never called.
+/// What `r` was bound to is destroyed, and never called.
+void drop_closure(record* r) noexcept {
+  if (void* closure = std::exchange(r->closure, nullptr)) r->body(closure, false);
+}
+
+/// Ends a tasklet that has not started.
 void discard(record* r) noexcept {
   if (r->state == state::ready) unlink(r);
   r->state = state::dead;
+  drop_failure(r);
   slots::release(std::exchange(r->stack, nullptr));
   arch::drop_stack(r->sanitized);
-  r->body(r->closure, false);
+  drop_closure(r);
 }
 
 /// Wakes `r`, which is alive, started and not the caller, to TaskletExit. Returns the caller, woken.
@@ -33,27 +42,31 @@ constexpr int attempts_to_unwind = 10;
 
 }  // namespace
 
-record* create(body run, void* closure) {
+record* create() {
   scheduler& s = here();
   reclaim_departed(s);
-  slot* stack = nullptr;
-  record* r = nullptr;
-  try {
-    stack = slots::acquire();
-    r = records::allocate();
-  } catch (...) {
-    if (stack != nullptr) slots::release(stack);
-    run(closure, false);
-    throw;
-  }
-  stack->user = r;
-  r->stack = stack;
+  record* r = records::allocate();
   r->owner = &s;
+  r->state = state::dead;
+  r->handles = 1;
+  return r;
+}
+
+void bind(record* r, body run, void* closure) {
   r->body = run;
   r->closure = closure;
-  r->handles = 1;
+}
+
+void set_up(record* r) {
+  scheduler& s = *r->owner;
+  if (s.departed == r) reclaim_departed(s);
+  r->stack = slots::acquire();
+  r->stack->user = r;
+  r->state = state::paused;
+  r->started = false;
+  r->exceptions = {};
+  inherit_locals(s.current, r);
   prepare_stack(r);
-  return r;
 }
 
 void prepare_stack(record* r) {
@@ -77,7 +90,13 @@ void forgotten(record* r) noexcept {
     --r->handles;
   }
   // A dead one that still has its stack ended last; it goes when the stack is reclaimed.
-  if (r->state == state::dead && r->stack == nullptr && r->handles == 0) records::release(r);
+  if (r->state == state::dead && r->stack == nullptr && r->handles == 0) destroy(r);
+}
+
+void destroy(record* r) noexcept {
+  drop_closure(r);
+  drop_extras(r);
+  records::release(r);
 }
 
 }  // namespace detail
@@ -88,10 +107,55 @@ void refuse_unless_runnable(const detail::record* r) {
   if (r->blocked()) {
     throw state_error("You cannot run a blocked tasklet: send to or receive from its channel, or kill it");
   }
-  if (!r->alive()) throw state_error("You cannot run an unbound(dead) tasklet: start a new one");
+  if (!r->alive()) {
+    throw state_error("You cannot run an unbound(dead) tasklet: bind it to a function and set it up, or start a new one");
+  }
+}
+
+/// Alive, but in nobody's ring or queue: as far as binding goes it can be replaced.
+void refuse_unless_replaceable(const detail::record* r) {
+  if (r == detail::here().current) throw state_error("can't (re)bind the current tasklet: let it end first");
+  if (r == &r->owner->main) throw state_error("can't unbind the main tasklet: it is the thread's");
+  if (r->state == detail::state::ready || r->blocked()) {
+    throw state_error("tasklet is scheduled: remove or kill it before it is bound to something else");
+  }
+}
+
+bool is_exit(const std::exception_ptr& exception) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const TaskletExit&) {
+    return true;
+  } catch (...) {
+    return false;
+  }
+}
+
+std::optional<tasklet> neighbour(detail::record* r) {
+  if (r == nullptr) return std::nullopt;
+  return tasklet_access::handle_to(r);
 }
 
 }  // namespace
+
+tasklet& tasklet::unbind() {
+  detail::record* r = record();
+  refuse_unless_replaceable(r);
+  kill();
+  if (r->alive()) throw state_error("the tasklet refused to end: it caught TaskletExit; let it end before it is bound");
+  detail::drop_closure(r);
+  return *this;
+}
+
+tasklet& tasklet::arm() {
+  detail::record* r = record();
+  if (r->alive()) throw state_error("tasklet is alive: it can be set up again when it has ended");
+  if (r->closure == nullptr) throw state_error("the tasklet was not bound to a function: bind it first");
+  detail::set_up(r);
+  return *this;
+}
+
+tasklet& tasklet::setup() { return arm().insert(); }
 
 tasklet& tasklet::insert() {
   detail::record* r = record();
@@ -119,18 +183,95 @@ void tasklet::run() {
   detail::record* r = record();
   if (r == s.current) return;
   refuse_unless_runnable(r);
+  detail::refuse_trapped_switch(s);
   detail::stop_waiting(r);
   detail::raise_if_woken_to(detail::jump(s, r));
 }
 
-void tasklet::kill() {
+void tasklet::switch_to() {
+  detail::scheduler& s = detail::begin();
+  detail::record* me = s.current;
+  detail::record* r = record();
+  if (r == me) return;
+  refuse_unless_runnable(r);
+  detail::refuse_trapped_switch(s);
+  detail::refuse_to_be_lost(s);
+  detail::stop_waiting(r);
+  if (r->state == detail::state::paused) detail::append(s, r);
+  detail::unlink(me);
+  me->state = detail::state::paused;
+  detail::raise_if_woken_to(detail::give_way(s, me, r));
+}
+
+void tasklet::kill(when w) {
+  detail::record* r = record();
+  if (r == detail::here().current) throw TaskletExit{};
+  if (!r->alive()) return;
+  if (w == when::pending) {
+    detail::stop_waiting(r);
+    detail::drop_failure(r);
+    r->wake = detail::wake::to_exit;
+    if (r->state == detail::state::paused) detail::append(detail::here(), r);
+  } else if (!r->started) {
+    detail::discard(r);
+  } else {
+    detail::scheduler& s = detail::begin();
+    detail::refuse_trapped_switch(s);
+    detail::raise_if_woken_to(detail::unwind(s, r));
+  }
+}
+
+void tasklet::throw_exception(std::exception_ptr exception, when w) {
+  detail::record* r = record();
+  if (!r->alive()) {
+    if (is_exit(exception)) return;
+    throw state_error("You cannot throw to a dead tasklet: look at alive() first");
+  }
+  if (r == detail::here().current) std::rethrow_exception(std::move(exception));
+  if (w == when::now) detail::refuse_trapped_switch(detail::begin());
+  detail::scheduler& s = detail::here();
+  detail::stop_waiting(r);
+  detail::fail(r, std::move(exception));
+  if (w == when::now) {
+    detail::raise_if_woken_to(detail::jump(s, r));
+  } else if (r->state == detail::state::paused) {
+    detail::append(s, r);
+  }
+}
+
+void tasklet::join() {
   detail::scheduler& s = detail::begin();
   detail::record* r = record();
-  if (r == s.current) throw TaskletExit{};
+  if (r == s.current) throw state_error("a tasklet cannot join itself: it would never end");
   if (!r->alive()) return;
-  if (!r->started) return detail::discard(r);
-  detail::raise_if_woken_to(detail::unwind(s, r));
+  const tasklet kept(*this);  // as long as somebody waits for it
+  detail::extras_of(r).ended.wait_for_opening(s);
 }
+
+bool tasklet::is_current() const noexcept { return record() == detail::here().current; }
+
+bool tasklet::is_main() const noexcept { return record() == &record()->owner->main; }
+
+std::optional<tasklet> tasklet::next() const {
+  return scheduled() ? neighbour(record()->next) : std::nullopt;
+}
+
+std::optional<tasklet> tasklet::prev() const {
+  return scheduled() ? neighbour(record()->previous) : std::nullopt;
+}
+
+bool tasklet::set_atomic(bool on) {
+  const bool before = std::exchange(record()->atomic, on);
+  if (before && !on && is_current()) detail::begin();
+  return before;
+}
+
+std::string_view tasklet::name() const noexcept {
+  const detail::extras* e = record()->extras;
+  return e != nullptr ? std::string_view(e->name) : std::string_view();
+}
+
+void tasklet::name(std::string_view name) { detail::extras_of(record()).name = name; }
 
 bool tasklet::restorable() const {
   const detail::record* r = record();
@@ -139,16 +280,8 @@ bool tasklet::restorable() const {
   return arch::walk(r->context, [](void*, arch::frame) {}, nullptr);
 }
 
-tasklet current() {
-  detail::record* r = detail::here().current;
-  ++r->handles;
-  return tasklet(r);
-}
+tasklet current() { return tasklet_access::handle_to(detail::here().current); }
 
-tasklet main_tasklet() {
-  detail::record* r = &detail::here().main;
-  ++r->handles;
-  return tasklet(r);
-}
+tasklet main_tasklet() { return tasklet_access::handle_to(&detail::here().main); }
 
 STACKLESS_END

@@ -94,6 +94,10 @@ class capturer {
     t.home = word_of(&r);
     t.handles = m.handles;
     t.state = state_of(r);
+    t.block_trap = r.block_trap;
+    t.atomic = r.atomic;
+    t.sends_failure = r.sends_failure;
+    t.extras = meaning_of(r.extras);
     if (t.state == state::dead) return;
     if (t.state == state::not_started) {
       t.body = meaning_of(word_of(r.body));

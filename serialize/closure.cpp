@@ -73,6 +73,7 @@ void closure::add_queue(const channel_base& c) {
 
 void closure::visit(const record& r) {
   follow(reinterpret_cast<std::uintptr_t>(r.closure));
+  follow(reinterpret_cast<std::uintptr_t>(r.extras));
   if (r.has_cargo) scan(r.cargo);
   follow(reinterpret_cast<std::uintptr_t>(r.exceptions.caught));
   follow(reinterpret_cast<std::uintptr_t>(r.failure));

@@ -20,6 +20,11 @@ inline constexpr std::uint32_t format_version = 1;  ///< of this writer, and the
 inline constexpr std::uint32_t oldest_reader =
     1;  ///< the oldest format version whose readers understand this writer
 
+// Flags of a tasklet; never changed, and never used again.
+inline constexpr std::uint8_t flag_block_trap = 1;
+inline constexpr std::uint8_t flag_atomic = 2;
+inline constexpr std::uint8_t flag_sends_failure = 4;
+
 enum class section : std::uint32_t {
   machine = 1,
   modules = 2,

@@ -91,7 +91,11 @@ struct tasklet {
   std::uint64_t home = 0;     ///< address of its record
   snapshot::state state = state::paused;
   std::uint32_t handles = 0;  ///< handles to it within the snapshot
+  bool block_trap = false;    ///< it does not like to be blocked
+  bool atomic = false;        ///< no watchdog interrupts it
+  bool sends_failure = false; ///< sending: it is `failure` that is sent
   value body, closure;        ///< the function it runs and the block that holds callable and arguments
+  value extras;               ///< the block with its name, its locals and those who join it; data 0: none
   value pc, fp, base;         ///< the suspended words (rip, rbp, rbx; pc, x29, x19)
   std::uint64_t sp = 0;
   bool has_value = false;     ///< `transfer` holds an object: one on its way through a channel
@@ -99,7 +103,7 @@ struct tasklet {
   value caught;               ///< the newest exception being handled; data 0: none
   std::uint32_t uncaught = 0; ///< exceptions thrown and not yet caught
   snapshot::waking waking = waking::normally;
-  value failure;              ///< the exception that it wakes with
+  value failure;              ///< the exception that it wakes with or sends
   std::uint64_t slot = 0;     ///< where its slot begins; 0: it has none
   std::uint64_t slot_size = 0;
   std::uint64_t live = 0;     ///< address of the first live byte of its stack; `stack` starts there

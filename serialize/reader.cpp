@@ -152,12 +152,18 @@ void reader::tasklets() {
       in.fail(numbered("tasklet", i, "its record is outside of the region"));
     t.state = in.enumerator(state::not_started, state::dead);
     t.handles = in.varint32();
+    const auto flags = in.enumerator<std::uint8_t>(0, flag_block_trap | flag_atomic | flag_sends_failure);
+    t.block_trap = (flags & flag_block_trap) != 0;
+    t.atomic = (flags & flag_atomic) != 0;
+    t.sends_failure = (flags & flag_sends_failure) != 0;
+    if (t.sends_failure && t.state != state::sending) in.fail(numbered("tasklet", i, "it does not send"));
     t.body = read_value(in);
     t.closure = read_value(in);
+    t.extras = read_value(in);
     t.has_value = in.enumerator(std::uint8_t{0}, std::uint8_t{1}) != 0;
     if (t.has_value)
       for (value& v : t.transfer) v = read_value(in);
-    if (t.state == state::sending ? !t.has_value : t.has_value && t.state != state::paused)
+    if (t.state == state::sending ? t.has_value == t.sends_failure : t.has_value && t.state != state::paused)
       in.fail(numbered("tasklet", i,
                        t.has_value ? "it holds a value in a state that has none" : "it sends no value"));
     if (is_parked(t)) parked_part(t, in, stacks, slot);
@@ -176,7 +182,7 @@ void reader::parked_part(tasklet& t, input& in, input& stacks, std::uint64_t& sl
   t.caught = read_value(in);
   t.uncaught = in.varint32();
   t.waking = in.enumerator(waking::normally, waking::to_exit);
-  if (t.waking == waking::with_failure) t.failure = read_value(in);
+  if (t.waking == waking::with_failure || t.sends_failure) t.failure = read_value(in);
   if (t.waking != waking::normally && t.state != state::paused) fail("it is blocked, but about to throw");
   if (t.pc.means != meaning::module) fail("it goes on outside of every module");
 

@@ -12,6 +12,7 @@
 #include "core/access.hpp"
 #include "core/extents.hpp"
 #include "core/heap.hpp"
+#include "core/hooks.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
@@ -246,6 +247,9 @@ detail::wake wake_of(waking w) {
 void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
   r->owner = &detail::here();
   r->handles = t.handles;
+  r->extras = modules.as<detail::extras*>(t.extras);
+  r->atomic = t.atomic;
+  detail::set_block_trap(r, t.block_trap);
   if (t.state == state::dead) {
     r->state = detail::state::dead;
     return;
@@ -264,6 +268,7 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
                   .base = modules.as<void*>(t.base)};
     r->exceptions = {.caught = modules.as<void*>(t.caught), .uncaught = t.uncaught};
     r->failure = modules.as<void*>(t.failure);
+    r->sends_failure = t.sends_failure;
     r->wake = wake_of(t.waking);
     r->has_cargo = t.has_value;
     if (t.has_value) {

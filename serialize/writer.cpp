@@ -106,8 +106,11 @@ class writer {
       home = t.home / record_alignment;
       out_.u8(static_cast<std::uint8_t>(t.state));
       out_.varint(t.handles);
+      out_.u8(static_cast<std::uint8_t>(t.block_trap * flag_block_trap | t.atomic * flag_atomic |
+                                        t.sends_failure * flag_sends_failure));
       put(t.body);
       put(t.closure);
+      put(t.extras);
       out_.u8(t.has_value);
       if (t.has_value)
         for (const value& v : t.transfer) put(v);
@@ -119,7 +122,7 @@ class writer {
       put(t.caught);
       out_.varint(t.uncaught);
       out_.u8(static_cast<std::uint8_t>(t.waking));
-      if (t.waking == waking::with_failure) put(t.failure);
+      if (t.waking == waking::with_failure || t.sends_failure) put(t.failure);
       out_.zigzag(t.slot - slot);
       slot = t.slot;
       out_.varint(t.slot_size);

@@ -43,11 +43,11 @@ tasklet spawn(F&& f, Args&&... args) {
 }
 
 /// A tasklet that writes one line.
-tasklet spawn_out(std::string line) {
+inline tasklet spawn_out(std::string line) {
   return spawn([](const std::string& text) { out(text); }, std::move(line));
 }
 
-const char* st(const tasklet& t) {
+inline const char* st(const tasklet& t) {
   if (t == current()) return "current";
   if (!t.alive()) return "dead";
   if (t.blocked()) return "blocked";
@@ -67,12 +67,32 @@ std::string err(F f) {
     return text("deadlock_error: ", e);
   } catch (const stackless::state_error& e) {
     return text("state_error: ", e);
+  } catch (const stackless::closed_error& e) {
+    return text("closed_error: ", e);
+  } catch (const stackless::trap_error& e) {
+    return text("trap_error: ", e);
   } catch (const std::exception& e) {
     return text("error: ", e);
   } catch (const TaskletExit&) {
     return "TaskletExit";
   }
   return "returned";
+}
+
+/// Writes a line when it goes out of scope: the `finally` of the reference.
+struct finally {
+  const char* line;
+  ~finally() { out(line); }
+};
+
+/// A tasklet that pauses at once, and writes "cleanup" when it ends, whatever way it does.
+inline tasklet paused_with_cleanup() {
+  tasklet t([] {
+    finally f{"cleanup"};
+    schedule_remove();
+  });
+  t.run();
+  return t;
 }
 
 /// Each case begins and ends with main alone.

@@ -68,13 +68,16 @@ TEST(reader, gives_back_every_field) {
     EXPECT_EQ(r.handles, w.handles);
     for (auto field : {&snapshot::tasklet::body, &snapshot::tasklet::closure, &snapshot::tasklet::pc,
                        &snapshot::tasklet::fp, &snapshot::tasklet::base, &snapshot::tasklet::caught,
-                       &snapshot::tasklet::failure})
+                       &snapshot::tasklet::failure, &snapshot::tasklet::extras})
       EXPECT_EQ(r.*field, w.*field);
     EXPECT_EQ(r.sp, w.sp);
     EXPECT_EQ(r.has_value, w.has_value);
     EXPECT_EQ(r.transfer, w.transfer);
     EXPECT_EQ(r.uncaught, w.uncaught);
     EXPECT_EQ(r.waking, w.waking);
+    EXPECT_EQ(r.block_trap, w.block_trap);
+    EXPECT_EQ(r.atomic, w.atomic);
+    EXPECT_EQ(r.sends_failure, w.sends_failure);
     EXPECT_EQ(r.slot, w.slot);
     EXPECT_EQ(r.slot_size, w.slot_size);
     EXPECT_EQ(r.live, w.live);
@@ -303,6 +306,8 @@ const violation violations[] = {
     {"tasklet 1: it holds a value", [](auto& i) { i.tasklets[1].has_value = true; }},
     {"tasklet 4: it holds a value", [](auto& i) { i.tasklets[4].has_value = true; }},
     {"tasklet 5: it holds a value", [](auto& i) { i.tasklets[5].has_value = true; }},
+    {"tasklet 1: it does not send", [](auto& i) { i.tasklets[1].sends_failure = true; }},
+    {"tasklet 0: it holds a value", [](auto& i) { i.tasklets[0].sends_failure = true; }},
     {"tasklet 1: it is blocked, but about to throw", [](auto& i) { i.tasklets[1].waking = snapshot::waking::to_exit; }},
     {"tasklet 3: its first frame is not where it goes on", [](auto& i) { i.tasklets[3].frames[0].pc.number += 1; }},
     {"tasklet 3: it goes on outside", [](auto& i) { i.tasklets[3].pc.means = meaning::data; }},
@@ -431,12 +436,12 @@ TEST(reader, numbers_only_bytes_can_break) {
   const parts intact = file;
 
   file[section::tasklets].clear();
-  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, std::uint64_t{1} << 32, 0, 0, 0, 0, 0});
+  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, std::uint64_t{1} << 32, 0, 0, 0, 0, 0, 0, 0, 0});
   expect_damaged(file.assembled(), "does not fit 32 bits");
 
   file = intact;
   file[section::tasklets].clear();
-  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, 0, 0, 0, 0, 0, 2});
+  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, 0, 0, 0, 0, 0, 0, 0, 0, 2});
   expect_damaged(file.assembled(), "unknown enumerator");
 
   // A gap so long that adding it to the end of the span before wraps around.

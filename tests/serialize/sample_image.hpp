@@ -137,6 +137,8 @@ inline snapshot::image full() {
   auto& paused = parked(records, state::paused, slots + 0x8'0000, 0x90);
   paused.has_value = true;
   paused.transfer[0] = {meaning::data, 0, 7};
+  paused.block_trap = paused.atomic = true;
+  paused.extras = {meaning::data, 0, 0x1200'0000'00c0};
   paused.waking = snapshot::waking::with_failure;
   paused.failure = {meaning::data, 0, 0x1200'0000'0090};
   auto& fresh = image.tasklets.emplace_back();

@@ -1,12 +1,8 @@
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <map>
 #include <memory>
 #include <numeric>
@@ -20,6 +16,7 @@
 #include "core/access.hpp"
 #include "serialize/capture.hpp"
 #include "serialize/classify.hpp"
+#include "tests/serialize/from_child.hpp"
 
 namespace {
 
@@ -40,50 +37,6 @@ void note(std::string what) {
 
 std::vector<std::string> traced() {
   return std::exchange(trace, {});
-}
-
-/// What `make` gives in a child process. Nothing that the child allocates lies where this process has
-/// something, so a snapshot taken there can come back here.
-std::vector<std::byte> bytes_from_child(const std::function<std::vector<std::byte>()>& make) {
-  std::fflush(nullptr);
-  int ends[2];
-  if (pipe(ends) != 0) throw std::runtime_error("pipe");
-  const pid_t child = fork();
-  if (child == 0) {
-    try {
-      const auto bytes = make();
-      std::size_t written = 0;
-      while (written != bytes.size()) {
-        const ssize_t n = write(ends[1], bytes.data() + written, bytes.size() - written);
-        if (n < 0) _exit(1);
-        written += static_cast<std::size_t>(n);
-      }
-      _exit(0);
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "in the child: %s\n", e.what());
-      _exit(1);
-    }
-  }
-  close(ends[1]);
-  std::vector<std::byte> bytes;
-  std::byte buffer[4096];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;)
-    bytes.insert(bytes.end(), buffer, buffer + n);
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
-  return bytes;
-}
-
-/// The snapshot of the tasklet that `make` returns, taken in a child process.
-std::vector<std::byte> saved_in_child(const std::function<tasklet()>& make) {
-  return bytes_from_child([&] { return stackless::dumps(make()); });
-}
-
-/// That tasklet, come back in this process.
-tasklet brought_back(const std::function<tasklet()>& make) {
-  return stackless::loads(saved_in_child(make));
 }
 
 snapshot_error::kind refused(const tasklet& t, std::string* text = nullptr) {

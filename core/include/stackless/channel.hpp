@@ -9,15 +9,21 @@
 /// Whoever comes first waits. Values are moved, never copied; the destructor of one that was moved from must not give
 /// way. A channel belongs to the thread whose tasklets use it.
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <exception>
+#include <iterator>
 #include <memory>
+#include <memory_resource>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include <stackless/detail/scheduler.hpp>
 #include <stackless/heap.hpp>
+#include <stackless/tasklet.hpp>
 
 STACKLESS_BEGIN
 
@@ -29,16 +35,41 @@ class channel_base {
   channel_base& operator=(const channel_base&) = delete;
 
   /// How many wait: senders count positive, receivers negative.
-  int balance() const { return balance_; }
+  int balance() const { return special_ == 0 ? gauge_ : gauge_ - out_of_line; }
+
+  /// The one that has waited longest.
+  std::optional<tasklet> queue() const;
 
   /// Who runs first when two have met: the receiver (-1, the default), whoever was running (0), the sender (1). The
   /// other becomes the last of the ring.
   int preference() const { return preference_; }
-  void preference(int p) { preference_ = static_cast<std::int8_t>(p < 0 ? -1 : p > 0 ? 1 : 0); }
+  void preference(int p) {
+    preference_ = static_cast<std::int8_t>(p < 0 ? -1 : p > 0 ? 1 : 0);
+    set_special(prefers, preference_ != -1);
+  }
+
+  /// Overrides the preference: the partner becomes the last of the ring, and the caller gives way to the next.
+  bool schedule_all() const { return (special_ & gives_way) != 0; }
+  void schedule_all(bool on) { set_special(gives_way, on); }
+
+  /// Those who wait, and values in the buffer, can still be met; what would block throws closed_error.
+  void close() { set_special(closes, true); }
+  void open() { set_special(closes, false); }
+  bool closing() const { return (special_ & closes) != 0; }
+  /// Closing, and nobody waits.
+  bool closed() const { return closing() && balance() == 0; }
 
  protected:
   /// Tasklets that still wait are woken with an error.
   ~channel_base();
+
+  // What the inlined paths do not know.
+  static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8;
+  void set_special(std::uint8_t bit, bool on) {
+    const int before = balance();
+    special_ = static_cast<std::uint8_t>(on ? special_ | bit : special_ & ~bit);
+    gauge_ = special_ == 0 ? before : before + out_of_line;
+  }
 
   detail::record* front() const { return detail::untagged<detail::queue_tag>(head_); }
 
@@ -65,20 +96,42 @@ class channel_base {
     r->blocked_on = this;
   }
 
-  /// Throws deadlock_error if nobody could run while the caller waits.
-  static void refuse_deadlock(const detail::scheduler&);
+  /// Tells the channel callback. Throws what it throws.
+  void notify(detail::scheduler&, bool sending, bool will_block) const;
+
+  /// Throws trap_error, closed_error or deadlock_error if the caller cannot wait here.
+  void refuse_to_block(const detail::scheduler&) const;
 
   /// The caller waits, which is not refused. Returns itself, woken, perhaps to a failure.
   detail::record* wait(detail::scheduler&, detail::state as);
 
-  /// After an exchange of values: who runs now? Returns the caller, woken, perhaps to a failure.
-  static detail::record* proceed(detail::scheduler&, detail::record* partner, bool partner_first);
+  /// Who runs after an exchange of values.
+  enum class turn { caller, partner, others };
+  turn turn_after_send() const { return schedule_all() ? turn::others : preference_ < 0 ? turn::partner : turn::caller; }
+  turn turn_after_receive() const {
+    return schedule_all() ? turn::others : preference_ > 0 ? turn::partner : turn::caller;
+  }
+
+  /// Throws trap_error if that would switch where it is forbidden.
+  static void refuse_trapped(const detail::scheduler&, turn);
+
+  /// Returns the caller, woken, perhaps to a failure.
+  static detail::record* proceed(detail::scheduler&, detail::record* partner, turn);
+
+  /// An exception takes the place of a value.
+  void send_failure(std::exception_ptr);
+
+  /// The exception that the sender at the front sends, which goes on; null if it sends a value.
+  std::exception_ptr receive_failure(detail::scheduler&);
 
   // The ends of the queue, tagged: a channel that is saved takes those who wait on it along.
   std::uintptr_t head_ = 0;
   std::uintptr_t tail_ = 0;
-  std::int32_t balance_ = 0;
+  // The balance, and so much more if the channel is special: the inlined paths see a sender then, and leave it alone.
+  static constexpr std::int32_t out_of_line = 1 << 30;
+  std::int32_t gauge_ = 0;
   std::int8_t preference_ = -1;
+  std::uint8_t special_ = 0;
 
  private:
   friend void detail::stop_waiting(detail::record*) noexcept;
@@ -187,35 +240,103 @@ class channel : public channel_base {
  public:
   constexpr channel() = default;
 
+  /// With a buffer, in the picklable heap: a sender blocks only when so many values wait in it.
+  explicit channel(std::size_t capacity) : buffer_(std::make_unique<buffer>(capacity)) { set_special(buffers, true); }
+
   /// Hands `value` to the receiver that has waited longest, or waits for one.
-  /// Throws deadlock_error if nobody else could run then, and whatever the caller is woken with.
+  /// Throws deadlock_error if nobody else could run then, closed_error, trap_error, what the channel callback throws,
+  /// and has done nothing; and whatever the caller is woken with.
   void send(T value);
 
-  /// Takes the value of the sender that has waited longest, or waits for one. Throws as send does.
+  /// Takes the value of the sender that has waited longest, or waits for one. Throws as send does, and what a sender
+  /// sends as an exception.
   T receive();
+
+  /// The same if it need not wait. `value` is moved from only if it was sent.
+  bool try_send(T&& value);
+  std::optional<T> try_receive();
+
+  /// Like send; the receiver throws the exception.
+  template <class E>
+  void send_exception(E exception) {
+    send_failure(std::make_exception_ptr(std::move(exception)));
+  }
+  void send_throw(std::exception_ptr exception) { send_failure(std::move(exception)); }
+
+  /// Sends each element, and returns how many there were.
+  template <class Range>
+  std::size_t send_sequence(Range&& values) {
+    std::size_t count = 0;
+    for (auto&& value : values) {
+      send(std::forward<decltype(value)>(value));
+      ++count;
+    }
+    return count;
+  }
+
+  /// Receives one value after another: `for (auto& value : channel)`. Ends when the channel is closing and nothing is
+  /// left to receive.
+  class iterator {
+   public:
+    using value_type = T;
+    using difference_type = std::ptrdiff_t;
+
+    iterator() = default;
+    explicit iterator(channel& c) : channel_(&c) { ++*this; }
+    T& operator*() const { return *value_; }
+    iterator& operator++() {
+      value_.reset();
+      if (!channel_->closing() || channel_->has_value()) value_.emplace(channel_->receive());
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    bool operator==(std::default_sentinel_t) const { return !value_; }
+
+   private:
+    channel* channel_ = nullptr;
+    mutable std::optional<T> value_;
+  };
+  iterator begin() { return iterator(*this); }
+  std::default_sentinel_t end() { return {}; }
+
+  /// Closing, nobody waits, and the buffer is empty.
+  bool closed() const { return channel_base::closed() && !has_value(); }
 
  private:
   using cargo = detail::cargo<T>;
 
+  struct buffer {
+    explicit buffer(std::size_t n) : capacity(n) {}
+    const std::size_t capacity;
+    std::pmr::deque<T> values{heap::memory_resource()};
+  };
+
+  bool has_value() const { return balance() > 0 || (buffer_ != nullptr && !buffer_->values.empty()); }
+  bool has_room() const { return buffer_ != nullptr && buffer_->values.size() < buffer_->capacity; }
+
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
+  void send_to_receiver(detail::scheduler&, T&& value);
   T receive_waiting(detail::scheduler&);
   T receive_from_sender(detail::scheduler&);
+  T receive_from_buffer(detail::scheduler&);
 
   static detail::record* woken(detail::record* self) {
     if (self->wake != detail::wake::normally) [[unlikely]] cargo::raise_without(self);
     return self;
   }
+
+  std::unique_ptr<buffer> buffer_;
 };
 
 template <class T>
 [[gnu::always_inline]] inline void channel<T>::send(T value) {
   detail::scheduler& s = detail::mine();
-  if (s.unusual() || balance_ >= 0 || preference_ != -1) [[unlikely]] return send_otherwise(std::move(value));
+  if (s.unusual() || gauge_ >= 0) [[unlikely]] return send_otherwise(std::move(value));
   detail::record* receiver = front();
   cargo::put(receiver, std::move(value));
   pop_front();
-  ++balance_;
+  ++gauge_;
   detail::insert_next(s, receiver);
   detail::raise_if_woken_to(detail::switch_to(s, s.current, receiver));
 }
@@ -223,52 +344,115 @@ template <class T>
 template <class T>
 [[gnu::always_inline]] inline T channel<T>::receive() {
   detail::scheduler& s = detail::mine();
-  if (s.unusual() || balance_ > 0 || s.current->next == s.current) [[unlikely]] return receive_otherwise();
+  if (s.unusual() || gauge_ > 0 || s.current->next == s.current) [[unlikely]] return receive_otherwise();
   detail::record* me = s.current;
   detail::record* to = me->next;
   detail::unlink(me);
   me->state = detail::state::receiving;
   push_back(me);
-  --balance_;
+  --gauge_;
   return cargo::take(woken(detail::switch_to(s, me, to)));
 }
 
 template <class T>
 void channel<T>::send_otherwise(T&& value) {
   detail::scheduler& s = detail::begin();
-  if (balance_ < 0) {
-    detail::record* receiver = front();
-    cargo::put(receiver, std::move(value));
-    pop_front();
-    ++balance_;
-    detail::raise_if_woken_to(proceed(s, receiver, preference_ < 0));
-  } else {
-    refuse_deadlock(s);
-    cargo::put(s.current, std::move(value));
-    woken(wait(s, detail::state::sending));
+  notify(s, true, balance() >= 0 && !has_room());
+  if (balance() < 0) return send_to_receiver(s, std::move(value));
+  if (has_room() && !closing()) {
+    buffer_->values.push_back(std::move(value));
+    return;
   }
+  refuse_to_block(s);
+  cargo::put(s.current, std::move(value));
+  woken(wait(s, detail::state::sending));
+}
+
+template <class T>
+void channel<T>::send_to_receiver(detail::scheduler& s, T&& value) {
+  refuse_trapped(s, turn_after_send());
+  detail::record* receiver = front();
+  cargo::put(receiver, std::move(value));
+  pop_front();
+  ++gauge_;
+  detail::raise_if_woken_to(proceed(s, receiver, turn_after_send()));
 }
 
 template <class T>
 T channel<T>::receive_otherwise() {
   detail::scheduler& s = detail::begin();
-  return balance_ > 0 ? receive_from_sender(s) : receive_waiting(s);
+  notify(s, false, !has_value());
+  if (buffer_ != nullptr && !buffer_->values.empty()) return receive_from_buffer(s);
+  return balance() > 0 ? receive_from_sender(s) : receive_waiting(s);
 }
 
 template <class T>
 T channel<T>::receive_waiting(detail::scheduler& s) {
-  refuse_deadlock(s);
+  refuse_to_block(s);
   return cargo::take(woken(wait(s, detail::state::receiving)));
 }
 
 template <class T>
 T channel<T>::receive_from_sender(detail::scheduler& s) {
+  refuse_trapped(s, turn_after_receive());
+  if (std::exception_ptr failure = receive_failure(s)) std::rethrow_exception(std::move(failure));
   detail::record* sender = front();
   T value = cargo::take_from(sender);
   pop_front();
-  --balance_;
-  detail::raise_if_woken_to(proceed(s, sender, preference_ > 0));
+  --gauge_;
+  detail::raise_if_woken_to(proceed(s, sender, turn_after_receive()));
   return value;
 }
+
+template <class T>
+T channel<T>::receive_from_buffer(detail::scheduler& s) {
+  // There is room now for what the first sender waits with; it goes on, and nobody gives way.
+  if (balance() > 0 && !front()->sends_failure) {
+    detail::record* sender = front();
+    buffer_->values.push_back(cargo::take_from(sender));
+    pop_front();
+    --gauge_;
+    detail::append(s, sender);
+  }
+  T value = std::move(buffer_->values.front());
+  buffer_->values.pop_front();
+  return value;
+}
+
+template <class T>
+bool channel<T>::try_send(T&& value) {
+  if (balance() >= 0 && (!has_room() || closing())) return false;
+  send_otherwise(std::move(value));
+  return true;
+}
+
+template <class T>
+std::optional<T> channel<T>::try_receive() {
+  if (!has_value()) return std::nullopt;
+  return receive_otherwise();
+}
+
+namespace detail {
+struct nothing {};
+}  // namespace detail
+
+/// A channel that hands over nothing but the turn.
+template <>
+class channel<void> : private channel<detail::nothing> {
+  using signals = channel<detail::nothing>;
+
+ public:
+  constexpr channel() = default;
+  explicit channel(std::size_t capacity) : signals(capacity) {}
+
+  using signals::balance, signals::queue, signals::preference, signals::schedule_all;
+  using signals::close, signals::open, signals::closing, signals::closed;
+  using signals::send_exception, signals::send_throw;
+
+  void send() { signals::send({}); }
+  void receive() { signals::receive(); }
+  bool try_send() { return signals::try_send({}); }
+  bool try_receive() { return signals::try_receive().has_value(); }
+};
 
 STACKLESS_END

@@ -26,6 +26,18 @@ class state_error : public error {
   using error::error;
 };
 
+/// The operation would block on a channel that is closed.
+class closed_error : public error {
+ public:
+  using error::error;
+};
+
+/// The operation would switch or block where the program has forbidden it: switch_trap, block_trap, a callback.
+class trap_error : public error {
+ public:
+  using error::error;
+};
+
 /// Unwinds a tasklet that is killed. It ends the tasklet silently and is no std::exception, so that handlers of
 /// ordinary errors leave it alone.
 struct TaskletExit {};

@@ -8,10 +8,14 @@
 ///
 /// A tasklet belongs to the thread that made it; so does every handle to it.
 
+#include <any>
 #include <concepts>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <new>
+#include <optional>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -68,13 +72,26 @@ class bound_call {
   ~bound_call() = default;
 };
 
-/// A paused tasklet that will run `body` on `closure`, which it owns, also if this throws memory_error. One handle.
-record* create(body, void* closure);
+/// A record with one handle, dead until it is bound.
+record* create();
+
+/// Gives `r`, which is not alive, what it will run, and owns `closure` from now on, whatever this throws.
+void bind(record* r, body, void* closure);
+
+/// Makes `r`, which is bound, alive and paused.
+void set_up(record* r);
+
+/// What is kept of a tasklet under a type: its value of a tasklet_local, or its tempval (key nullptr).
+std::any& local_value(record* r, const void* key);
+std::any* find_local_value(record* r, const void* key);
 
 /// The last handle is gone.
 void forgotten(record*) noexcept;
 
 }  // namespace detail
+
+/// When an exception reaches a tasklet: at once, by a switch to it, or when it is its turn.
+enum class when { now, pending };
 
 /// A handle to a tasklet: counted, cheap to copy. When the last one goes, a tasklet that nobody could wake any more is
 /// unwound by TaskletExit, so that its destructors run; one that is scheduled or waits on a channel lives on. An error
@@ -95,10 +112,33 @@ class tasklet {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   static tasklet bound(F&& f, Args&&... args) {
-    using call = detail::bound_call<std::decay_t<F>, std::decay_t<Args>...>;
-    void* closure = call::make(std::forward<F>(f), std::forward<Args>(args)...);
-    return tasklet(detail::create(&call::run_or_drop, closure));
+    tasklet t;
+    t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    detail::set_up(t.record());
+    return t;
   }
+
+  /// A tasklet without a function: not alive until it is bound and set up.
+  tasklet() : tasklet(detail::create()) {}
+
+  /// Gives it a function: without arguments it is not alive before setup(), with arguments it is alive and paused. One
+  /// that is alive and paused is unwound first. Throws state_error: current, scheduled, blocked, or refuses to end.
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  tasklet& bind(F&& f, Args&&... args) {
+    unbind();
+    bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    if constexpr (sizeof...(Args) != 0) detail::set_up(record());
+    return *this;
+  }
+
+  /// Takes the function away; one that is alive and paused is unwound first, so that its destructors run.
+  /// Throws state_error: current, scheduled, blocked, main.
+  tasklet& unbind();
+
+  /// Makes a bound tasklet alive: paused, or with setup() at the end of the ring. Throws state_error: not bound, alive.
+  tasklet& arm();
+  tasklet& setup();
 
   tasklet(const tasklet& other) noexcept : handle_(other.handle_) {
     if (handle_ != 0) ++record()->handles;
@@ -122,9 +162,23 @@ class tasklet {
   /// of turns goes on from there; returns when it is the caller's turn. Throws state_error: blocked, dead.
   void run();
 
-  /// Throws TaskletExit in it, now: it is unwound, and the caller goes on when it is its turn. One that has not
-  /// started never runs, a dead one stays dead, the caller itself throws.
-  void kill();
+  /// run(), and the caller leaves the ring: it is paused until somebody inserts it.
+  void switch_to();
+
+  /// Throws TaskletExit in it: it is unwound, and the caller goes on when it is its turn. One that has not started
+  /// never runs, a dead one stays dead, the caller itself throws. Pending, it is only made runnable.
+  void kill(when w = when::now);
+
+  /// Throws an exception in it, where it waits. One that has not started ends by it. In the caller itself it is thrown
+  /// at once. Throws state_error: dead.
+  void throw_exception(std::exception_ptr exception, when w = when::now);
+  template <class E>
+  void raise(E exception) {
+    throw_exception(std::make_exception_ptr(std::move(exception)));
+  }
+
+  /// Blocks the calling tasklet until this one has ended. Throws as channel<T>::receive does; state_error: itself.
+  void join();
 
   bool alive() const noexcept { return record()->alive(); }
   /// Waits on a channel.
@@ -133,6 +187,41 @@ class tasklet {
   bool scheduled() const noexcept { return record()->state == detail::state::ready || blocked(); }
   /// Alive, and in neither.
   bool paused() const noexcept { return alive() && !scheduled(); }
+  bool is_current() const noexcept;
+  bool is_main() const noexcept;
+
+  /// Its neighbours: in the ring, which is circular; in a channel's queue, which ends. Nothing if it is in neither.
+  std::optional<tasklet> next() const;
+  std::optional<tasklet> prev() const;
+
+  /// While set, operations that would block it throw trap_error instead, before anything changes.
+  bool block_trap() const noexcept { return record()->block_trap; }
+  void block_trap(bool on);
+
+  /// While set, the watchdog leaves it alone. Set back for the current tasklet, an interrupt that is due comes at once.
+  /// Returns the setting before.
+  bool atomic() const noexcept { return record()->atomic; }
+  bool set_atomic(bool on);
+
+  /// For people. Empty unless given.
+  std::string_view name() const noexcept;
+  void name(std::string_view);
+
+  /// A value left for it: what schedule(x) and schedule_remove(x) return.
+  template <class T>
+  void tempval(T value) {
+    detail::local_value(record(), nullptr) = std::move(value);
+  }
+  /// Takes it. Throws std::bad_any_cast if there is none of this type.
+  template <class T>
+  T take_tempval() {
+    std::any* value = detail::find_local_value(record(), nullptr);
+    if (value == nullptr) throw std::bad_any_cast();
+    T taken = std::any_cast<T>(std::move(*value));
+    value->reset();
+    return taken;
+  }
+
   /// It could be saved now, as far as its stack goes: it is not the current tasklet, not main, and every frame of its
   /// stack can be found.
   bool restorable() const;
@@ -146,6 +235,13 @@ class tasklet {
 
   /// Takes over one handle.
   explicit tasklet(detail::record* r) noexcept : handle_(detail::tagged<detail::handle_tag>(r)) {}
+
+  template <class F, class... Args>
+  void bind_call(F&& f, Args&&... args) {
+    using call = detail::bound_call<std::decay_t<F>, std::decay_t<Args>...>;
+    void* closure = call::make(std::forward<F>(f), std::forward<Args>(args)...);
+    detail::bind(record(), &call::run_or_drop, closure);
+  }
 
   detail::record* record() const noexcept { return detail::untagged<detail::handle_tag>(handle_); }
 

@@ -5,7 +5,9 @@
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 #include <stackless/heap.hpp>
+#include <stackless/result.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/snapshot.hpp>
 #include <stackless/start.hpp>
 #include <stackless/tasklet.hpp>
+#include <stackless/tasklet_local.hpp>

@@ -17,6 +17,7 @@ class channel_base;
 namespace detail {
 
 struct scheduler;
+struct extras;
 
 /// Where a tasklet is.
 ///
@@ -69,6 +70,10 @@ struct alignas(64) record {
   exceptions_in_flight exceptions;  ///< while parked with any; else empty
   void* failure = nullptr;          ///< what wake::with_failure throws: the representation of a std::exception_ptr
   record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
+  detail::extras* extras = nullptr; ///< what few tasklets have: name, locals, those who join it
+  bool sends_failure = false;       ///< sending: it is `failure` that is sent
+  bool block_trap = false;
+  bool atomic = false;
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
   bool blocked() const { return state == state::sending || state == state::receiving; }

@@ -13,7 +13,13 @@ namespace detail {
 namespace attention {
 inline constexpr std::uint32_t unborn = 1;     ///< the thread has not used its scheduler yet
 inline constexpr std::uint32_t unsettled = 2;  ///< the current tasklet was woken to something where nothing can be thrown
-}
+inline constexpr std::uint32_t trapped = 4;    ///< switching is forbidden, or blocking is to some tasklet
+inline constexpr std::uint32_t observed = 8;   ///< there are callbacks
+inline constexpr std::uint32_t watched = 16;   ///< a run() has a timeout
+}  // namespace attention
+
+struct hooks;
+struct watchdog;
 
 struct scheduler {
   record* current = nullptr;
@@ -21,6 +27,10 @@ struct scheduler {
   exceptions_in_flight* exceptions = nullptr;  ///< the thread's own, in the C++ runtime
   record* runner = nullptr;                    ///< the innermost caller of run()
   record* departed = nullptr;                  ///< ended last: it was still standing on its stack
+  std::int32_t switch_traps = 0;               ///< levels of switch_trap
+  std::int32_t block_traps = 0;                ///< tasklets with block_trap
+  detail::hooks* hooks = nullptr;              ///< error handler and callbacks, once there were any
+  detail::watchdog* watchdog = nullptr;        ///< of the outermost run() with a timeout
   record main;
 
   /// True where the inlined paths do not suffice.
@@ -71,25 +81,20 @@ inline void raise_if_woken_to(record* self) {
 /// back into the ring. nullptr, and nothing changed, if there is nobody.
 record* successor(scheduler&, record* me) noexcept;
 
-/// Last in the order of turns: just before the current tasklet.
-inline void append(scheduler& s, record* r) {
-  record* me = s.current;
-  r->next = me;
-  r->previous = me->previous;
-  me->previous->next = r;
-  me->previous = r;
+/// Into the ring, with its turn just before that of `other`.
+inline void insert_before(record* other, record* r) {
+  r->next = other;
+  r->previous = other->previous;
+  other->previous->next = r;
+  other->previous = r;
   r->state = state::ready;
 }
 
+/// Last in the order of turns: just before the current tasklet.
+inline void append(scheduler& s, record* r) { insert_before(s.current, r); }
+
 /// Next in the order of turns: after a switch to it, the tasklet that was current is the last.
-inline void insert_next(scheduler& s, record* r) {
-  record* me = s.current;
-  r->previous = me;
-  r->next = me->next;
-  me->next->previous = r;
-  me->next = r;
-  r->state = state::ready;
-}
+inline void insert_next(scheduler& s, record* r) { insert_before(s.current->next, r); }
 
 /// Out of the ring.
 inline void unlink(record* r) {

@@ -1,0 +1,64 @@
+#include "core/extras.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <new>
+
+#include <stackless/tasklet.hpp>
+
+#include "core/scheduler.hpp"
+
+STACKLESS_BEGIN
+namespace detail {
+namespace {
+
+// The tempval is kept among the locals; it is nobody's to inherit.
+constexpr const void* tempval_key = nullptr;
+
+}  // namespace
+
+void gate::wait_for_opening(scheduler& s) {
+  refuse_to_block(s);
+  raise_if_woken_to(wait(s, state::receiving));
+}
+
+void gate::open(scheduler& s) noexcept {
+  while (record* r = front()) {
+    stop_waiting(r);
+    append(s, r);
+  }
+}
+
+extras& extras_of(record* r) {
+  if (r->extras == nullptr) r->extras = new (heap::allocate(sizeof(extras))) extras;
+  return *r->extras;
+}
+
+void inherit_locals(const record* from, record* to) {
+  if (from->extras == nullptr) return;
+  for (const auto& [key, value] : from->extras->locals) {
+    if (key != tempval_key) extras_of(to).locals.emplace_back(key, value);
+  }
+}
+
+void drop_extras(record* r) noexcept {
+  if (r->extras == nullptr) return;
+  extras* dropped = std::exchange(r->extras, nullptr);
+  std::destroy_at(dropped);
+  heap::deallocate(dropped);
+}
+
+std::any* find_local_value(record* r, const void* key) {
+  if (r->extras == nullptr) return nullptr;
+  auto& locals = r->extras->locals;
+  const auto found = std::ranges::find(locals, key, [](const auto& entry) { return entry.first; });
+  return found != locals.end() ? &found->second : nullptr;
+}
+
+std::any& local_value(record* r, const void* key) {
+  if (std::any* known = find_local_value(r, key)) return *known;
+  return extras_of(r).locals.emplace_back(key, std::any()).second;
+}
+
+}  // namespace detail
+STACKLESS_END

@@ -1,0 +1,43 @@
+#pragma once
+
+/// What only few tasklets have, kept out of their records, in the picklable heap.
+
+#include <any>
+#include <memory_resource>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <stackless/channel.hpp>
+#include <stackless/detail/record.hpp>
+#include <stackless/heap.hpp>
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// Where tasklets wait for the end of another.
+class gate : public channel_base {
+ public:
+  /// The current tasklet waits. Throws as a receive does.
+  void wait_for_opening(scheduler&);
+
+  /// All who wait go on, as the last of the ring.
+  void open(scheduler&) noexcept;
+};
+
+struct extras {
+  std::pmr::string name{heap::memory_resource()};
+  std::pmr::vector<std::pair<const void*, std::any>> locals{heap::memory_resource()};  ///< by tasklet_local
+  gate ended;
+};
+
+/// Those of `r`, made if it has none.
+extras& extras_of(record* r);
+
+/// `to`, just made by `from`, begins with copies of its tasklet_locals.
+void inherit_locals(const record* from, record* to);
+
+void drop_extras(record* r) noexcept;
+
+}  // namespace detail
+STACKLESS_END

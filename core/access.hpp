@@ -2,6 +2,8 @@
 
 /// How snapshots reach what tasklets and channels keep to themselves.
 
+#include <cstdint>
+
 #include <stackless/channel.hpp>
 #include <stackless/tasklet.hpp>
 
@@ -27,7 +29,8 @@ struct channel_access {
 
   /// Whether the bytes of `c` are those of a channel: nobody waits, or those at both ends wait on it.
   static bool is_whole(const channel_base& c) {
-    if (c.balance() == 0) return c.head_ == 0 && c.tail_ == 0;
+    const std::int64_t balance = std::int64_t{c.gauge_} - (c.special_ == 0 ? 0 : channel_base::out_of_line);
+    if (balance == 0) return c.head_ == 0 && c.tail_ == 0;
     const auto waits = [&](std::uintptr_t end) {
       detail::record* main = &detail::here().main;
       detail::record* r = end == detail::tagged<detail::queue_tag>(main) ? main : records::find(end);

@@ -43,6 +43,7 @@ struct farewell {
     scheduler& s = mine();
     reclaim_departed(s);
     report_uncollectables();
+    drop_extras(&s.main);
     delete std::exchange(s.hooks, nullptr);
   }
 };

@@ -19,6 +19,17 @@ channel_base::~channel_base() {
   }
 }
 
+void channel_base::close() {
+  set_special(closes, true);
+  for (detail::record *r = front(), *next; r != nullptr; r = next) {
+    next = r->next;
+    if (!r->iterates) continue;
+    detail::stop_waiting(r);
+    detail::fail(r, std::make_exception_ptr(end_of_iteration{}));
+    detail::append(detail::here(), r);
+  }
+}
+
 std::optional<tasklet> channel_base::queue() const {
   if (front() == nullptr) return std::nullopt;
   return tasklet_access::handle_to(front());

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include <stackless/tasklet.hpp>
 
+#include "core/record.hpp"
 #include "core/scheduler.hpp"
 
 STACKLESS_BEGIN
@@ -39,6 +41,26 @@ void inherit_locals(const record* from, record* to) {
   for (const auto& [key, value] : from->extras->locals) {
     if (key != tempval_key) extras_of(to).locals.emplace_back(key, value);
   }
+}
+
+void end_extras(scheduler& s, record* r) noexcept {
+  if (r->extras == nullptr) return;
+  {
+    const auto gone = std::exchange(r->extras->locals, std::pmr::list<std::pair<const void*, std::any>>(
+                                                           heap::memory_resource()));
+  }
+  r->extras->ended.open(s);
+}
+
+void forget_local(const void* key) noexcept {
+  const scheduler* s = &here();
+  const auto erase = [&](record* r) {
+    if (r->owner == s && r->extras != nullptr) {
+      r->extras->locals.remove_if([&](const auto& entry) { return entry.first == key; });
+    }
+  };
+  erase(&here().main);
+  records::for_each(erase);
 }
 
 void drop_extras(record* r) noexcept {

@@ -3,10 +3,10 @@
 /// What only few tasklets have, kept out of their records, in the picklable heap.
 
 #include <any>
+#include <list>
 #include <memory_resource>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include <stackless/channel.hpp>
 #include <stackless/detail/record.hpp>
@@ -27,7 +27,7 @@ class gate : public channel_base {
 
 struct extras {
   std::pmr::string name{heap::memory_resource()};
-  std::pmr::vector<std::pair<const void*, std::any>> locals{heap::memory_resource()};  ///< by tasklet_local
+  std::pmr::list<std::pair<const void*, std::any>> locals{heap::memory_resource()};  ///< by tasklet_local
   gate ended;
 };
 
@@ -36,6 +36,9 @@ extras& extras_of(record* r);
 
 /// `to`, just made by `from`, begins with copies of its tasklet_locals.
 void inherit_locals(const record* from, record* to);
+
+/// `r` ends: its locals go, and those who join it go on.
+void end_extras(scheduler& s, record* r) noexcept;
 
 void drop_extras(record* r) noexcept;
 

@@ -74,6 +74,8 @@ void refuse_trapped_switch(const scheduler& s) {
 
 void observe_switch(scheduler& s, record* from, record* to) noexcept {
   if (s.hooks == nullptr || !s.hooks->on_switch) return;
+  // `from` may have left the ring; what the callback inserts is to find its place all the same.
+  record* const current = std::exchange(s.current, to);
   try {
     const callback_scope scope(s);
     const schedule_callback callback = s.hooks->on_switch;
@@ -81,6 +83,7 @@ void observe_switch(scheduler& s, record* from, record* to) noexcept {
   } catch (...) {
     report_ignored("schedule");
   }
+  s.current = current;
 }
 
 std::exception_ptr handle_error(scheduler& s, std::exception_ptr failure) noexcept {

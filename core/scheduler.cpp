@@ -84,12 +84,21 @@ record* announce_switch(scheduler& s, record* me, record* to) noexcept {
   return to;
 }
 
+}  // namespace
+
+void end_life(scheduler& s, record* r) noexcept {
+  set_block_trap(r, false);
+  r->atomic = false;
+  end_extras(s, r);
+}
+
+namespace {
+
 /// Ends the running tasklet. What it stands on is reclaimed later, by somebody who stands elsewhere.
 [[noreturn]] void finish(record* me, std::exception_ptr failure) noexcept {
   scheduler& s = *me->owner;
   if (failure) failure = handle_error(s, std::move(failure));
-  set_block_trap(me, false);
-  if (me->extras != nullptr) me->extras->ended.open(s);
+  end_life(s, me);
   record* to = nullptr;
   if (failure) {
     to = bearer_of_errors(s);
@@ -195,9 +204,12 @@ void stop_waiting(record* r) noexcept {
   if (r->blocked()) {
     r->blocked_on->forget(r);
   } else if (r->state == state::running_others) {
-    record** link = &r->owner->runner;
-    while (*link != r) link = &(*link)->outer_runner;
+    scheduler& s = *r->owner;
+    record* inner = nullptr;
+    record** link = &s.runner;
+    for (; *link != r; link = &inner->outer_runner) inner = *link;
     *link = std::exchange(r->outer_runner, nullptr);
+    if (inner != nullptr || s.stranded == r) s.stranded = inner;
   } else {
     return;
   }
@@ -252,18 +264,19 @@ void schedule_unusual() {
 std::optional<tasklet> run(const run_options& options) {
   detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
-  if (me->next == me) return std::nullopt;
+  if (me->next == me && s.stranded == nullptr) return std::nullopt;
   detail::refuse_trapped_switch(s);
   std::optional<detail::watchdog> watchdog;
   if (options.timeout > options.timeout.zero() && s.watchdog == nullptr) {
     s.watchdog = &watchdog.emplace(options, me);
     detail::attend(s, detail::attention::watched, true);
   }
-  detail::record* to = me->next;
+  // Calls that were left inside of one that was woken before them stay inside of the next.
+  detail::record*& inner = s.stranded != nullptr ? std::exchange(s.stranded, nullptr)->outer_runner : s.runner;
+  me->outer_runner = std::exchange(inner, me);
+  detail::record* to = detail::successor(s, me);
   detail::unlink(me);
   me->state = detail::state::running_others;
-  me->outer_runner = s.runner;
-  s.runner = me;
   detail::record* self = detail::give_way(s, me, to);
   if (watchdog) {
     self->owner->watchdog = nullptr;
@@ -278,7 +291,7 @@ void schedule_remove() {
   detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
   detail::refuse_to_be_lost(s);
-  if (me->next != me) detail::refuse_trapped_switch(s);
+  if (me->next != me || s.runner != nullptr) detail::refuse_trapped_switch(s);
   detail::record* to = detail::successor(s, me);
   if (to == nullptr) {
     if (me == &s.main) return;  // nobody is left to wake it

@@ -36,6 +36,9 @@ void refuse_to_be_lost(const scheduler&);
 /// If main is blocked it wakes with a deadlock_error.
 record* revive_main(scheduler&);
 
+/// What every life ends with: `r` is about to be dead.
+void end_life(scheduler& s, record* r) noexcept;
+
 /// Gives back the record of a dead tasklet without a stack, and all that it has.
 void destroy(record* r) noexcept;
 

@@ -23,6 +23,7 @@ void drop_closure(record* r) noexcept {
 void discard(record* r) noexcept {
   if (r->state == state::ready) unlink(r);
   r->state = state::dead;
+  end_life(*r->owner, r);
   drop_failure(r);
   slots::release(std::exchange(r->stack, nullptr));
   arch::drop_stack(r->sanitized);
@@ -79,10 +80,14 @@ void forgotten(record* r) noexcept {
   if (r == &r->owner->main) return;  // it is there as long as the thread
   if (r->state == state::paused) {
     ++r->handles;
+    scheduler& s = here();
     if (!r->started) {
       discard(r);
+    } else if (s.switch_traps > 0) {
+      drop_failure(r);
+      r->wake = wake::to_exit;
+      append(s, r);
     } else {
-      scheduler& s = here();
       for (int i = 0; i < attempts_to_unwind && r->state == state::paused; ++i) unwind(s, r);
       // What the caller was woken with meanwhile cannot be thrown here.
       if (s.current->wake != wake::normally) s.attention |= attention::unsettled;
@@ -204,32 +209,32 @@ void tasklet::switch_to() {
 }
 
 void tasklet::kill(when w) {
+  detail::scheduler& s = w == when::now ? detail::begin() : detail::here();
   detail::record* r = record();
-  if (r == detail::here().current) throw TaskletExit{};
+  if (r == s.current) throw TaskletExit{};
   if (!r->alive()) return;
   if (w == when::pending) {
     detail::stop_waiting(r);
     detail::drop_failure(r);
     r->wake = detail::wake::to_exit;
-    if (r->state == detail::state::paused) detail::append(detail::here(), r);
+    if (r->state == detail::state::paused) detail::append(s, r);
   } else if (!r->started) {
     detail::discard(r);
   } else {
-    detail::scheduler& s = detail::begin();
     detail::refuse_trapped_switch(s);
     detail::raise_if_woken_to(detail::unwind(s, r));
   }
 }
 
 void tasklet::throw_exception(std::exception_ptr exception, when w) {
+  detail::scheduler& s = w == when::now ? detail::begin() : detail::here();
   detail::record* r = record();
   if (!r->alive()) {
     if (is_exit(exception)) return;
     throw state_error("You cannot throw to a dead tasklet: look at alive() first");
   }
-  if (r == detail::here().current) std::rethrow_exception(std::move(exception));
-  if (w == when::now) detail::refuse_trapped_switch(detail::begin());
-  detail::scheduler& s = detail::here();
+  if (r == s.current) std::rethrow_exception(std::move(exception));
+  if (w == when::now) detail::refuse_trapped_switch(s);
   detail::stop_waiting(r);
   detail::fail(r, std::move(exception));
   if (w == when::now) {
@@ -262,7 +267,8 @@ std::optional<tasklet> tasklet::prev() const {
 
 bool tasklet::set_atomic(bool on) {
   const bool before = std::exchange(record()->atomic, on);
-  if (before && !on && is_current()) detail::begin();
+  // While an exception unwinds the caller nothing can be thrown; the next poll will do.
+  if (before && !on && is_current() && std::uncaught_exceptions() == 0) detail::begin();
   return before;
 }
 

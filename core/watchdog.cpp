@@ -1,5 +1,7 @@
 #include "core/watchdog.hpp"
 
+#include <utility>
+
 #include "core/scheduler.hpp"
 
 STACKLESS_BEGIN
@@ -27,7 +29,8 @@ void interrupt_if_due(scheduler& s) {
 
 record* watch_switch(scheduler& s, record* to) noexcept {
   watchdog& w = *s.watchdog;
-  if (w.options.soft && to != w.runner && is_due(w)) {
+  const bool entered = std::exchange(w.entered, true);
+  if (w.options.soft && entered && to != w.runner && is_due(w)) {
     stop_waiting(w.runner);
     insert_before(to, w.runner);
     return w.runner;

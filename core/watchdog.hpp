@@ -17,6 +17,7 @@ struct watchdog {
 
   const run_options options;
   record* const runner;           ///< whose run() has the timeout
+  bool entered = false;           ///< run() has given way: somebody has had a turn
   record* interrupted = nullptr;  ///< the tasklet that used it up, with a handle
   clock::time_point deadline = clock::now() + options.timeout;
 };

@@ -7,6 +7,9 @@ base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev lib
 # To test on this machine. Boost is only measured beside us.
 check_packages='clang libclang-rt-dev gdb python3 libboost-context-dev'
 
+# To show what the tests run.
+coverage_packages='gcovr'
+
 # To test for AArch64 on any other CPU.
 cross_packages='g++-aarch64-linux-gnu qemu-user-static libxxhash-dev:arm64 libunwind-dev:arm64 libdw-dev:arm64
                 libgtest-dev:arm64 libbenchmark-dev:arm64'

@@ -186,6 +186,20 @@ TEST_F(semantics_blocking, B22_a_forgotten_paused_tasklet_is_unwound) {
   EXPECT_EQ(trace, (lines{"paused true", "finally", "collected"}));
 }
 
+TEST_F(semantics_blocking, B22_a_forgotten_tasklet_that_paused_with_a_value_is_unwound) {
+  for (bool held : {true, false}) {
+    tasklet t = spawn([] {
+      finally f{"finally"};
+      schedule_remove(1);
+      out("never");
+    });
+    if (!held) t = tasklet();
+    run();
+    out(held ? "paused" : "not paused");
+  }
+  EXPECT_EQ(trace, (lines{"paused", "finally", "finally", "not paused"}));
+}
+
 TEST_F(semantics_blocking, B22_a_tasklet_that_nobody_could_wake_does_not_pause) {
   spawn([] {
     finally f{"finally"};

@@ -263,6 +263,21 @@ TEST_F(semantics_channels, B12_iteration_takes_what_waits_when_the_channel_is_cl
   EXPECT_EQ(trace, (lines{"0", "1", "2"}));
 }
 
+// The original sends StopIteration to a receiver that waits; here closing is what ends an iteration.
+TEST_F(semantics_channels, B12_iteration_that_waits_ends_when_the_channel_is_closed) {
+  channel<int> c;
+  spawn([&] {
+    for (int i = 0; i < 3; ++i) c.send(i);
+    c.close();
+  });
+  out(err([&] {
+    for (int value : c) out(value);
+  }));
+  run();
+  out(c.closed(), c.balance());
+  EXPECT_EQ(trace, (lines{"0", "1", "2", "returned", "true 0"}));
+}
+
 TEST_F(semantics_channels, B12_iteration_throws_what_is_sent_as_an_exception) {
   channel<int> c;
   spawn([&] {

@@ -1,5 +1,6 @@
 // A: tasklets and the ring as Stackless has them. Each test carries the number of the behaviour it pins.
 
+#include <algorithm>
 #include <any>
 
 #include "tests/core/trace.hpp"
@@ -88,6 +89,21 @@ TEST_F(semantics_tasklets, A06_run_nests_and_the_innermost_returns_first) {
   run();
   out("main");
   EXPECT_EQ(trace, (lines{"before", "inner", "second caller 1", "after", "main"}));
+}
+
+TEST_F(semantics_tasklets, A06_an_inner_run_returns_though_the_outer_one_was_woken_before) {
+  tasklet inner = spawn([] {
+    spawn([] { main_tasklet().insert(); });
+    run();
+    out("inner");
+  });
+  run();
+  out("woken", st(inner));
+  for (int i = 0; i < 3 && inner.alive(); ++i) run();
+  out(st(inner));
+  inner.kill();
+  EXPECT_EQ(std::ranges::count(trace, "inner"), 1);
+  EXPECT_EQ(trace.back(), "dead");
 }
 
 TEST_F(semantics_tasklets, A07_run_of_a_scheduled_tasklet_keeps_ring_order) {

@@ -53,7 +53,8 @@ class channel_base {
   void schedule_all(bool on) { set_special(gives_way, on); }
 
   /// Those who wait, and values in the buffer, can still be met; what would block throws closed_error.
-  void close() { set_special(closes, true); }
+  /// Iterations that wait end.
+  void close();
   void open() { set_special(closes, false); }
   bool closing() const { return (special_ & closes) != 0; }
   /// Closing, and nobody waits.
@@ -123,6 +124,16 @@ class channel_base {
 
   /// The exception that the sender at the front sends, which goes on; null if it sends a value.
   std::exception_ptr receive_failure(detail::scheduler&);
+
+  /// While it lives, closing the channel wakes the current tasklet with end_of_iteration if it waits here.
+  struct end_of_iteration {};
+  class iterating {
+   public:
+    iterating() { detail::here().current->iterates = true; }
+    ~iterating() { detail::here().current->iterates = false; }
+    iterating(const iterating&) = delete;
+    iterating& operator=(const iterating&) = delete;
+  };
 
   // The ends of the queue, tagged: a channel that is saved takes those who wait on it along.
   std::uintptr_t head_ = 0;
@@ -286,7 +297,12 @@ class channel : public channel_base {
     T& operator*() const { return *value_; }
     iterator& operator++() {
       value_.reset();
-      if (!channel_->closing() || channel_->has_value()) value_.emplace(channel_->receive());
+      if (channel_->closing() && !channel_->has_value()) return *this;
+      try {
+        const iterating until_closed;
+        value_.emplace(channel_->receive());
+      } catch (const end_of_iteration&) {
+      }
       return *this;
     }
     void operator++(int) { ++*this; }
@@ -316,6 +332,8 @@ class channel : public channel_base {
 
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
+  void send_begun(detail::scheduler&, T&& value);
+  T receive_begun(detail::scheduler&);
   void send_to_receiver(detail::scheduler&, T&& value);
   T receive_waiting(detail::scheduler&);
   T receive_from_sender(detail::scheduler&);
@@ -356,10 +374,14 @@ template <class T>
 
 template <class T>
 void channel<T>::send_otherwise(T&& value) {
-  detail::scheduler& s = detail::begin();
-  notify(s, true, balance() >= 0 && !has_room());
+  send_begun(detail::begin(), std::move(value));
+}
+
+template <class T>
+void channel<T>::send_begun(detail::scheduler& s, T&& value) {
+  notify(s, true, balance() > 0 || (balance() == 0 && !has_room()));
   if (balance() < 0) return send_to_receiver(s, std::move(value));
-  if (has_room() && !closing()) {
+  if (has_room() && balance() == 0 && !closing()) {
     buffer_->values.push_back(std::move(value));
     return;
   }
@@ -380,7 +402,11 @@ void channel<T>::send_to_receiver(detail::scheduler& s, T&& value) {
 
 template <class T>
 T channel<T>::receive_otherwise() {
-  detail::scheduler& s = detail::begin();
+  return receive_begun(detail::begin());
+}
+
+template <class T>
+T channel<T>::receive_begun(detail::scheduler& s) {
   notify(s, false, !has_value());
   if (buffer_ != nullptr && !buffer_->values.empty()) return receive_from_buffer(s);
   return balance() > 0 ? receive_from_sender(s) : receive_waiting(s);
@@ -421,15 +447,17 @@ T channel<T>::receive_from_buffer(detail::scheduler& s) {
 
 template <class T>
 bool channel<T>::try_send(T&& value) {
-  if (balance() >= 0 && (!has_room() || closing())) return false;
-  send_otherwise(std::move(value));
+  detail::scheduler& s = detail::begin();
+  if (balance() > 0 || (balance() == 0 && (!has_room() || closing()))) return false;
+  send_begun(s, std::move(value));
   return true;
 }
 
 template <class T>
 std::optional<T> channel<T>::try_receive() {
+  detail::scheduler& s = detail::begin();
   if (!has_value()) return std::nullopt;
-  return receive_otherwise();
+  return receive_begun(s);
 }
 
 namespace detail {

@@ -9,6 +9,7 @@
 /// Tasklets that can run wait in a ring, in the order of their turns; the current one is part of it. Each thread has
 /// its own ring, and its own main: the flow of control that the thread was born with.
 
+#include <any>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -64,19 +65,32 @@ std::optional<tasklet> run(const run_options& options = {});
 /// else can run.
 void schedule_remove();
 
+namespace detail {
+
+/// What is in the caller's tempval after `give_way`; the tempval is as before if that throws.
+template <class T, class GiveWay>
+T with_tempval(T value, GiveWay give_way) {
+  std::any before = std::exchange(local_value(here().current, nullptr), std::any(std::move(value)));
+  try {
+    give_way();
+  } catch (...) {
+    local_value(here().current, nullptr) = std::move(before);
+    throw;
+  }
+  return current().take_tempval<T>();
+}
+
+}  // namespace detail
+
 /// The same with a value: what somebody has put into the caller's tempval meanwhile, else `value`.
 /// Throws std::bad_any_cast if that was of another type.
 template <class T>
 T schedule(T value) {
-  current().tempval(std::move(value));
-  schedule();
-  return current().take_tempval<T>();
+  return detail::with_tempval(std::move(value), [] { schedule(); });
 }
 template <class T>
 T schedule_remove(T value) {
-  current().tempval(std::move(value));
-  schedule_remove();
-  return current().take_tempval<T>();
+  return detail::with_tempval(std::move(value), [] { schedule_remove(); });
 }
 
 /// Raises (positive) or lowers (negative) the level at which switching is forbidden: above 0 every operation that would

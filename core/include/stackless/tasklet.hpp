@@ -85,6 +85,9 @@ void set_up(record* r);
 std::any& local_value(record* r, const void* key);
 std::any* find_local_value(record* r, const void* key);
 
+/// Nobody in this thread has a value under `key` any more.
+void forget_local(const void* key) noexcept;
+
 /// The last handle is gone.
 void forgotten(record*) noexcept;
 

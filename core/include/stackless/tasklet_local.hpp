@@ -5,7 +5,7 @@
 ///   stackless::tasklet_local<int> depth(0);
 ///   *depth += 1;                              // of the tasklet that runs
 ///
-/// A new tasklet begins with copies of the values of the one that made it.
+/// A new tasklet begins with copies of the values of the one that made it. Its values go when it ends.
 
 #include <any>
 #include <utility>
@@ -19,6 +19,7 @@ template <class T>
 class tasklet_local {
  public:
   explicit tasklet_local(T initial = T()) : initial_(std::move(initial)) {}
+  ~tasklet_local() { detail::forget_local(this); }
   tasklet_local(const tasklet_local&) = delete;
   tasklet_local& operator=(const tasklet_local&) = delete;
 

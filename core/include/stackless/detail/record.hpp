@@ -72,6 +72,7 @@ struct alignas(64) record {
   record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
   detail::extras* extras = nullptr; ///< what few tasklets have: name, locals, those who join it
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
+  bool iterates = false;            ///< receiving: closing the channel ends it
   bool block_trap = false;
   bool atomic = false;
   [[no_unique_address]] arch::sanitized_stack sanitized;

@@ -26,6 +26,7 @@ struct scheduler {
   std::uint32_t attention = attention::unborn;
   exceptions_in_flight* exceptions = nullptr;  ///< the thread's own, in the C++ runtime
   record* runner = nullptr;                    ///< the innermost caller of run()
+  record* stranded = nullptr;                  ///< the outermost run() inside of one that was woken before it
   record* departed = nullptr;                  ///< ended last: it was still standing on its stack
   std::int32_t switch_traps = 0;               ///< levels of switch_trap
   std::int32_t block_traps = 0;                ///< tasklets with block_trap

@@ -39,15 +39,14 @@ extras& extras_of(record* r) {
 void inherit_locals(const record* from, record* to) {
   if (from->extras == nullptr) return;
   for (const auto& [key, value] : from->extras->locals) {
-    if (key != tempval_key) extras_of(to).locals.emplace_back(key, value);
+    if (key != tempval_key) extras_of(to).locals.push_back({key, value});
   }
 }
 
 void end_extras(scheduler& s, record* r) noexcept {
   if (r->extras == nullptr) return;
   {
-    const auto gone = std::exchange(r->extras->locals, std::pmr::list<std::pair<const void*, std::any>>(
-                                                           heap::memory_resource()));
+    const auto gone = std::exchange(r->extras->locals, std::pmr::list<local>(heap::memory_resource()));
   }
   r->extras->ended.open(s);
 }
@@ -56,7 +55,7 @@ void forget_local(const void* key) noexcept {
   const scheduler* s = &here();
   const auto erase = [&](record* r) {
     if (r->owner == s && r->extras != nullptr) {
-      r->extras->locals.remove_if([&](const auto& entry) { return entry.first == key; });
+      r->extras->locals.remove_if([&](const auto& entry) { return entry.key == key; });
     }
   };
   erase(&here().main);
@@ -73,13 +72,13 @@ void drop_extras(record* r) noexcept {
 std::any* find_local_value(record* r, const void* key) {
   if (r->extras == nullptr) return nullptr;
   auto& locals = r->extras->locals;
-  const auto found = std::ranges::find(locals, key, [](const auto& entry) { return entry.first; });
-  return found != locals.end() ? &found->second : nullptr;
+  const auto found = std::ranges::find(locals, key, [](const auto& entry) { return entry.key; });
+  return found != locals.end() ? &found->value : nullptr;
 }
 
 std::any& local_value(record* r, const void* key) {
   if (std::any* known = find_local_value(r, key)) return *known;
-  return extras_of(r).locals.emplace_back(key, std::any()).second;
+  return extras_of(r).locals.emplace_back(local{key, {}}).value;
 }
 
 }  // namespace detail

@@ -25,9 +25,15 @@ class gate : public channel_base {
   void open(scheduler&) noexcept;
 };
 
+/// A tasklet's value of a tasklet_local.
+struct local {
+  const void* key;  ///< the tasklet_local
+  std::any value;
+};
+
 struct extras {
   std::pmr::string name{heap::memory_resource()};
-  std::pmr::list<std::pair<const void*, std::any>> locals{heap::memory_resource()};  ///< by tasklet_local
+  std::pmr::list<local> locals{heap::memory_resource()};
   gate ended;
 };
 

@@ -1,6 +1,7 @@
 // C: errors, kill and throw as Stackless has them. Each test carries the number of the behaviour it pins.
 
 #include <stdexcept>
+#include <type_traits>
 
 #include "tests/core/trace.hpp"
 
@@ -9,6 +10,8 @@ namespace {
 class semantics_errors : public semantics_case {};
 
 using stackless::when;
+
+static_assert(!std::is_base_of_v<std::exception, TaskletExit>, "handlers of ordinary errors leave it alone");
 
 /// Two arguments, as exceptions of the reference have.
 struct pair_error {

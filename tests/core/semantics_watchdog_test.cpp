@@ -22,9 +22,11 @@ constexpr auto slice = 1ms;
 /// Longer than any test takes.
 constexpr auto never = 24h;
 
-/// Polls until twice a slice has passed: a watchdog that may interrupts it on the way.
+/// Polls until twice a slice has passed, and once more, for the time may pass without a poll: a watchdog that
+/// may interrupts it on the way.
 void spin() {
   for (const auto end = watch::now() + 2 * slice; watch::now() < end;) poll();
+  poll();
 }
 
 /// Uses a slice up without a poll: the next one is where a watchdog interrupts.
@@ -308,20 +310,6 @@ TEST_F(semantics_watchdog, D04_of_nested_timeouts_the_outermost_counts) {
   EXPECT_EQ(trace, (lines{"inner false", "outer false"}));
 }
 
-TEST_F(semantics_watchdog, D04_the_outer_watchdog_interrupts_what_an_inner_run_runs) {
-  tasklet spinner;
-  tasklet inner = spawn([&] {
-    spinner = spawn([] { spin(); });
-    out("inner", run({.timeout = never}).has_value());
-  });
-  out("outer", run({.timeout = slice}) == spinner);
-  out(st(spinner));
-  spinner.insert();
-  inner.insert();
-  run();
-  EXPECT_EQ(trace, (lines{"outer true", "paused", "inner false"}));
-}
-
 TEST_F(semantics_watchdog, D04_an_inner_run_returns_though_the_outer_one_was_interrupted) {
   tasklet inner = spawn([] {
     spawn([] {
@@ -348,9 +336,9 @@ TEST_F(semantics_watchdog, D04_a_timeout_counts_again_when_the_outer_run_has_ret
   run({.timeout = never});
   spawn([] { spin(); });
   auto t = run({.timeout = slice});
-  out("interrupted", t.has_value());
+  ASSERT_TRUE(t);
   t->kill();
-  EXPECT_EQ(trace, (lines{"other", "interrupted true"}));
+  EXPECT_EQ(trace, lines{"other"});
 }
 
 TEST_F(semantics_watchdog, D05_a_total_timeout_stops_those_who_give_way_in_time) {

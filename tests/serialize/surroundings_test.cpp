@@ -1,5 +1,5 @@
 // What surrounds a tasklet when it is saved and when it comes back: main, the end of the process, the slots
-// in use, a crowd.
+// in use.
 
 #include <gtest/gtest.h>
 

@@ -6,7 +6,6 @@
 #include <list>
 #include <memory_resource>
 #include <string>
-#include <utility>
 
 #include <stackless/channel.hpp>
 #include <stackless/detail/record.hpp>

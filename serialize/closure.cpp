@@ -68,6 +68,7 @@ void closure::add(record* r) {
 }
 
 void closure::add_queue(const channel_base& c) {
+  if (!followed_.insert(&c).second) return;
   for (record* r = channel_access::front(c); r != nullptr; r = r->next) add(r);
 }
 

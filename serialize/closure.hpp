@@ -61,6 +61,7 @@ class closure {
   std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{scratch()};
   std::pmr::vector<heap::block> blocks_{scratch()};
   std::pmr::unordered_set<std::uintptr_t> known_{scratch()};  ///< beginnings of `blocks_`
+  std::pmr::unordered_set<const channel_base*> followed_{scratch()};
 };
 
 }  // namespace snapshot

@@ -328,7 +328,10 @@ class channel : public channel_base {
   };
 
   bool has_value() const { return balance() > 0 || (buffer_ != nullptr && !buffer_->values.empty()); }
-  bool has_room() const { return buffer_ != nullptr && buffer_->values.size() < buffer_->capacity; }
+  /// In the buffer, for the next value: nobody overtakes a sender that waits.
+  bool has_room() const {
+    return balance() == 0 && buffer_ != nullptr && buffer_->values.size() < buffer_->capacity;
+  }
 
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
@@ -379,9 +382,9 @@ void channel<T>::send_otherwise(T&& value) {
 
 template <class T>
 void channel<T>::send_begun(detail::scheduler& s, T&& value) {
-  notify(s, true, balance() > 0 || (balance() == 0 && !has_room()));
+  notify(s, true, balance() >= 0 && !has_room());
   if (balance() < 0) return send_to_receiver(s, std::move(value));
-  if (has_room() && balance() == 0 && !closing()) {
+  if (has_room() && !closing()) {
     buffer_->values.push_back(std::move(value));
     return;
   }
@@ -448,7 +451,7 @@ T channel<T>::receive_from_buffer(detail::scheduler& s) {
 template <class T>
 bool channel<T>::try_send(T&& value) {
   detail::scheduler& s = detail::begin();
-  if (balance() > 0 || (balance() == 0 && (!has_room() || closing()))) return false;
+  if (balance() >= 0 && (!has_room() || closing())) return false;
   send_begun(s, std::move(value));
   return true;
 }

@@ -59,7 +59,6 @@ class bound_call {
       heap::deallocate(self);
     }
   };
-  friend struct destroyed;
 
   template <class Function, class... Given>
   explicit bound_call(Function&& f, Given&&... args)
@@ -67,9 +66,6 @@ class bound_call {
 
   F f_;
   [[no_unique_address]] std::tuple<Args...> args_;
-
- public:
-  ~bound_call() = default;
 };
 
 /// A record with one handle, dead until it is bound.

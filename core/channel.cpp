@@ -79,6 +79,7 @@ detail::record* channel_base::proceed(detail::scheduler& s, detail::record* part
 }
 
 void channel_base::send_failure(std::exception_ptr failure) {
+  detail::refuse_nothing(failure);
   detail::scheduler& s = detail::begin();
   notify(s, true, balance() >= 0);
   if (balance() < 0) {

@@ -37,14 +37,12 @@ extras& extras_of(record* r) {
 }
 
 void inherit_locals(const record* from, record* to) {
-  if (from->extras == nullptr) return;
   for (const auto& [key, value] : from->extras->locals) {
     if (key != tempval_key) extras_of(to).locals.push_back({key, value});
   }
 }
 
 void end_extras(scheduler& s, record* r) noexcept {
-  if (r->extras == nullptr) return;
   {
     const auto gone = std::exchange(r->extras->locals, std::pmr::list<local>(heap::memory_resource()));
   }
@@ -63,7 +61,6 @@ void forget_local(const void* key) noexcept {
 }
 
 void drop_extras(record* r) noexcept {
-  if (r->extras == nullptr) return;
   extras* dropped = std::exchange(r->extras, nullptr);
   std::destroy_at(dropped);
   heap::deallocate(dropped);

@@ -1,6 +1,7 @@
 #pragma once
 
-/// What only few tasklets have, kept out of their records, in the picklable heap.
+/// What only few tasklets have, kept out of their records, in the picklable heap. Those who ask for it to be inherited,
+/// ended or dropped have seen that it is there.
 
 #include <any>
 #include <list>

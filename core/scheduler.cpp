@@ -43,23 +43,10 @@ struct farewell {
     scheduler& s = mine();
     reclaim_departed(s);
     report_uncollectables();
-    drop_extras(&s.main);
+    if (s.main.extras != nullptr) drop_extras(&s.main);
     delete std::exchange(s.hooks, nullptr);
   }
 };
-
-void be_born(scheduler& s) {
-  s.main.owner = &s;
-  s.main.next = s.main.previous = &s.main;
-  s.main.state = state::ready;
-  s.main.started = true;
-  s.main.handles = 1;
-  s.main.sanitized = arch::thread_stack();
-  s.current = &s.main;
-  s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
-  s.attention &= ~attention::unborn;
-  thread_local const farewell at_end_of_thread;
-}
 
 /// The innermost caller of run() watches no longer, and has the next turn.
 record* wake_runner(scheduler& s) noexcept {
@@ -86,10 +73,23 @@ record* announce_switch(scheduler& s, record* me, record* to) noexcept {
 
 }  // namespace
 
+void be_born(scheduler& s) {
+  s.main.owner = &s;
+  s.main.next = s.main.previous = &s.main;
+  s.main.state = state::ready;
+  s.main.started = true;
+  s.main.handles = 1;
+  s.main.sanitized = arch::thread_stack();
+  s.current = &s.main;
+  s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
+  s.attention &= ~attention::unborn;
+  thread_local const farewell at_end_of_thread;
+}
+
 void end_life(scheduler& s, record* r) noexcept {
-  set_block_trap(r, false);
+  if (r->block_trap) set_block_trap(r, false);
   r->atomic = false;
-  end_extras(s, r);
+  if (r->extras != nullptr) end_extras(s, r);
 }
 
 namespace {
@@ -118,13 +118,21 @@ namespace {
   std::terminate();  // nobody switches to the dead
 }
 
-}  // namespace
-
-scheduler& here() {
-  scheduler& s = mine();
-  if ((s.attention & attention::unborn) != 0) [[unlikely]] be_born(s);
-  return s;
+/// pthread_exit or a cancellation has unwound the running tasklet, and ends the thread: what is left of that runs as
+/// main, whose frames the C library skips.
+void end_with_thread(record* me) noexcept {
+  scheduler& s = *me->owner;
+  end_life(s, me);
+  stop_waiting(&s.main);
+  if (s.main.state == state::paused) insert_next(s, &s.main);
+  unlink(me);
+  me->state = state::dead;
+  reclaim_departed(s);
+  s.departed = me;
+  s.current = &s.main;
 }
+
+}  // namespace
 
 scheduler& begin() {
   scheduler& s = here();
@@ -139,7 +147,8 @@ scheduler& begin() {
   return s;
 }
 
-void tasklet_entry(arch::context* self) {
+// A forced unwinding has no object that the reference in its handler could be bound to.
+[[gnu::no_sanitize("null")]] void tasklet_entry(arch::context* self) {
   arch::crossing::first();
   std::exception_ptr failure;
   try {
@@ -149,8 +158,12 @@ void tasklet_entry(arch::context* self) {
     me->body(std::exchange(me->closure, nullptr), wanted);
     if (!wanted) raise(me);
   } catch (const TaskletExit&) {
+  } catch (const abi::__forced_unwind&) {
+    end_with_thread(record_of(self));
+    throw;
   } catch (...) {
     failure = std::current_exception();
+    if (!failure) failure = std::make_exception_ptr(error("an exception that is not of C++ left a tasklet: catch it there"));
   }
   finish(record_of(self), std::move(failure));
 }
@@ -183,6 +196,10 @@ std::exception_ptr take_failure(record* r) noexcept {
   std::destroy_at(stored);
   r->failure = nullptr;
   return failure;
+}
+
+void refuse_nothing(const std::exception_ptr& failure) {
+  if (failure == nullptr) throw error("the exception_ptr is null: there is no exception in it to be thrown");
 }
 
 void drop_failure(record* r) noexcept {

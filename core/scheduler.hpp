@@ -19,6 +19,9 @@ void prepare_stack(record* r);
 void put_failure(record* r, std::exception_ptr failure) noexcept;
 std::exception_ptr take_failure(record* r) noexcept;
 
+/// Throws error if `failure` holds no exception.
+void refuse_nothing(const std::exception_ptr& failure);
+
 /// `r` wakes normally, whatever it would have woken to.
 void drop_failure(record* r) noexcept;
 

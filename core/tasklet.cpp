@@ -66,14 +66,15 @@ void set_up(record* r) {
   r->state = state::paused;
   r->started = false;
   r->exceptions = {};
-  inherit_locals(s.current, r);
+  if (s.current->extras != nullptr) inherit_locals(s.current, r);
   prepare_stack(r);
 }
 
 void prepare_stack(record* r) {
   const slot& s = *r->stack;
   if (!r->started) r->context = arch::fresh_context(reinterpret_cast<void*>(s.top()), tasklet_entry);
-  arch::adopt_stack(r->sanitized, reinterpret_cast<void*>(s.floor()), s.top() - s.floor());
+  arch::adopt_stack(r->sanitized,
+                    [&] { return std::span(reinterpret_cast<std::byte*>(s.floor()), s.top() - s.floor()); });
 }
 
 void forgotten(record* r) noexcept {
@@ -100,7 +101,7 @@ void forgotten(record* r) noexcept {
 
 void destroy(record* r) noexcept {
   drop_closure(r);
-  drop_extras(r);
+  if (r->extras != nullptr) drop_extras(r);
   records::release(r);
 }
 
@@ -227,6 +228,7 @@ void tasklet::kill(when w) {
 }
 
 void tasklet::throw_exception(std::exception_ptr exception, when w) {
+  detail::refuse_nothing(exception);
   detail::scheduler& s = w == when::now ? detail::begin() : detail::here();
   detail::record* r = record();
   if (!r->alive()) {

@@ -45,6 +45,19 @@ TEST_F(misuse, send_and_receive_on_a_closed_channel) {
   run();
 }
 
+TEST_F(misuse, throwing_a_null_exception) {
+  channel<int> c;
+  tasklet t = spawn([&] { out("got", c.receive()); });
+  run();
+  for (const std::function<void()>& wrong : {std::function<void()>([&] { t.throw_exception(nullptr); }),
+                                             std::function<void()>([&] { c.send_throw(nullptr); })}) {
+    EXPECT_GT(text_of<stackless::error>(wrong).size(), a_sentence);
+    EXPECT_TRUE(t.blocked());
+    EXPECT_EQ(c.balance(), -1);
+  }
+  c.send(1);
+}
+
 TEST_F(misuse, of_a_blocked_tasklet) {
   channel<int> c;
   tasklet t = spawn([&] { out("got", c.receive()); });

@@ -3,6 +3,7 @@
 /// What AddressSanitizer and ThreadSanitizer have to be told about stacks. Without them it is all empty.
 
 #include <cstddef>
+#include <span>
 
 #include <stackless/config.hpp>
 
@@ -72,11 +73,13 @@ class crossing {
 
 #endif
 
-/// Fills in what is known of the stack that a fresh tasklet will run on.
-inline void adopt_stack([[maybe_unused]] sanitized_stack& s, [[maybe_unused]] const void* bottom,
-                        [[maybe_unused]] std::size_t size) {
+/// Fills in what is known of the stack that a fresh tasklet will run on. `bytes()` says which it is, to those who need
+/// to know.
+template <class Bytes>
+void adopt_stack([[maybe_unused]] sanitized_stack& s, [[maybe_unused]] Bytes bytes) {
 #if STACKLESS_ASAN
-  s = {.bottom = bottom, .size = size};
+  const std::span<std::byte> b = bytes();
+  s = {.bottom = b.data(), .size = b.size()};
 #elif STACKLESS_TSAN
   s.fiber = __tsan_create_fiber(0);
 #endif

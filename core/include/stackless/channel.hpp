@@ -57,15 +57,15 @@ class channel_base {
   void close();
   void open() { set_special(closes, false); }
   bool closing() const { return (special_ & closes) != 0; }
-  /// Closing, and nobody waits.
-  bool closed() const { return closing() && balance() == 0; }
+  /// Closing, nobody waits, and the buffer is empty.
+  bool closed() const { return closing() && balance() == 0 && (special_ & holds) == 0; }
 
  protected:
   /// Tasklets that still wait are woken with an error.
   ~channel_base();
 
-  // What the inlined paths do not know.
-  static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8;
+  // What the inlined paths do not know. With a buffer `buffers` is set, and `holds` while there is a value in it.
+  static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8, holds = 16;
   void set_special(std::uint8_t bit, bool on) {
     const int before = balance();
     special_ = static_cast<std::uint8_t>(on ? special_ | bit : special_ & ~bit);
@@ -267,7 +267,7 @@ class channel : public channel_base {
   bool try_send(T&& value);
   std::optional<T> try_receive();
 
-  /// Like send; the receiver throws the exception.
+  /// Like send; the receiver throws the exception. Throws error: a null pointer.
   template <class E>
   void send_exception(E exception) {
     send_failure(std::make_exception_ptr(std::move(exception)));
@@ -315,9 +315,6 @@ class channel : public channel_base {
   iterator begin() { return iterator(*this); }
   std::default_sentinel_t end() { return {}; }
 
-  /// Closing, nobody waits, and the buffer is empty.
-  bool closed() const { return channel_base::closed() && !has_value(); }
-
  private:
   using cargo = detail::cargo<T>;
 
@@ -327,7 +324,7 @@ class channel : public channel_base {
     std::pmr::deque<T> values{heap::memory_resource()};
   };
 
-  bool has_value() const { return balance() > 0 || (buffer_ != nullptr && !buffer_->values.empty()); }
+  bool has_value() const { return balance() > 0 || (special_ & holds) != 0; }
   /// In the buffer, for the next value: nobody overtakes a sender that waits.
   bool has_room() const {
     return balance() == 0 && buffer_ != nullptr && buffer_->values.size() < buffer_->capacity;
@@ -386,6 +383,7 @@ void channel<T>::send_begun(detail::scheduler& s, T&& value) {
   if (balance() < 0) return send_to_receiver(s, std::move(value));
   if (has_room() && !closing()) {
     buffer_->values.push_back(std::move(value));
+    set_special(holds, true);
     return;
   }
   refuse_to_block(s);
@@ -411,7 +409,7 @@ T channel<T>::receive_otherwise() {
 template <class T>
 T channel<T>::receive_begun(detail::scheduler& s) {
   notify(s, false, !has_value());
-  if (buffer_ != nullptr && !buffer_->values.empty()) return receive_from_buffer(s);
+  if ((special_ & holds) != 0) return receive_from_buffer(s);
   return balance() > 0 ? receive_from_sender(s) : receive_waiting(s);
 }
 
@@ -445,6 +443,7 @@ T channel<T>::receive_from_buffer(detail::scheduler& s) {
   }
   T value = std::move(buffer_->values.front());
   buffer_->values.pop_front();
+  set_special(holds, !buffer_->values.empty());
   return value;
 }
 
@@ -469,16 +468,12 @@ struct nothing {};
 
 /// A channel that hands over nothing but the turn.
 template <>
-class channel<void> : private channel<detail::nothing> {
+class channel<void> : public channel<detail::nothing> {
   using signals = channel<detail::nothing>;
 
  public:
   constexpr channel() = default;
   explicit channel(std::size_t capacity) : signals(capacity) {}
-
-  using signals::balance, signals::queue, signals::preference, signals::schedule_all;
-  using signals::close, signals::open, signals::closing, signals::closed;
-  using signals::send_exception, signals::send_throw;
 
   void send() { signals::send({}); }
   void receive() { signals::receive(); }

@@ -102,7 +102,8 @@ int switch_trap(int delta);
 using error_handler = std::function<void(std::exception_ptr)>;
 error_handler set_error_handler(error_handler);
 
-/// Called at every switch, before it. It must not give way. What it throws is reported on stderr and ignored.
+/// Called at every switch, before it, with `to` current already. It must not give way. What it throws is reported on
+/// stderr and ignored.
 using schedule_callback = std::function<void(const tasklet& from, const tasklet& to)>;
 schedule_callback set_schedule_callback(schedule_callback);
 schedule_callback get_schedule_callback();
@@ -114,8 +115,8 @@ using channel_callback =
 channel_callback set_channel_callback(channel_callback);
 channel_callback get_channel_callback();
 
-/// The tasklets of this thread that are alive, but that no handle leads to and nobody can be expected to wake: they
-/// wait on a channel. Such cycles are reported on stderr when a thread of a debug build ends.
+/// The tasklets of this thread that wait on a channel and that no handle leads to. Somebody may still know their
+/// channel; if nobody does, it is a cycle. They are reported on stderr when a thread of a debug build ends.
 std::vector<tasklet> getuncollectables();
 
 /// Does not let the watchdog interrupt the current tasklet while it lives.

@@ -95,6 +95,7 @@ enum class when { now, pending };
 /// A handle to a tasklet: counted, cheap to copy. When the last one goes, a tasklet that nobody could wake any more is
 /// unwound by TaskletExit, so that its destructors run; one that is scheduled or waits on a channel lives on. An error
 /// that leaves it then, and has nowhere else to go, is thrown by the next operation of whoever dropped the handle.
+/// Where switching is forbidden it is unwound when it is its turn.
 /// A handle that was moved from can only be assigned to and destroyed.
 class tasklet {
  public:
@@ -169,7 +170,7 @@ class tasklet {
   void kill(when w = when::now);
 
   /// Throws an exception in it, where it waits. One that has not started ends by it. In the caller itself it is thrown
-  /// at once. Throws state_error: dead.
+  /// at once. Throws state_error: dead; error: a null pointer.
   void throw_exception(std::exception_ptr exception, when w = when::now);
   template <class E>
   void raise(E exception) {

@@ -49,8 +49,15 @@ extern constinit thread_local scheduler this_scheduler [[gnu::tls_model("initial
   return *s;
 }
 
+/// Makes the scheduler of this thread ready for use.
+void be_born(scheduler&);
+
 /// The scheduler of this thread, made ready for use.
-scheduler& here();
+inline scheduler& here() {
+  scheduler& s = mine();
+  if ((s.attention & attention::unborn) != 0) [[unlikely]] be_born(s);
+  return s;
+}
 
 /// The same at the beginning of an operation that may give way. Throws what the current tasklet was woken with where
 /// nothing could be thrown; then nothing has been done.

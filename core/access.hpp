@@ -19,7 +19,7 @@ struct tasklet_access {
 
   /// One more handle.
   static tasklet handle_to(detail::record* r) {
-    ++r->handles;
+    detail::hold_on(r);
     return tasklet(r);
   }
 };
@@ -29,7 +29,7 @@ struct channel_access {
 
   /// Whether the bytes of `c` are those of a channel: nobody waits, or those at both ends wait on it.
   static bool is_whole(const channel_base& c) {
-    const std::int64_t balance = std::int64_t{c.gauge_} - (c.special_ == 0 ? 0 : channel_base::out_of_line);
+    const std::int64_t balance = std::int64_t{c.gauge_.get()} - (c.special_ == 0 ? 0 : channel_base::out_of_line);
     if (balance == 0) return c.head_ == 0 && c.tail_ == 0;
     const auto waits = [&](std::uintptr_t end) {
       detail::record* main = &detail::here().main;
@@ -39,16 +39,20 @@ struct channel_access {
     return waits(c.head_) && waits(c.tail_);
   }
 
+  /// For its only user, and with its lock held.
+  static void be_shared(channel_base& c) { c.used_by_.store(channel_base::several, std::memory_order_relaxed); }
+
   /// Nobody waits, whatever the bytes of the channel say.
   static void reset(channel_base& c) {
     c.head_ = c.tail_ = 0;
-    c.gauge_ -= c.balance();
+    c.gauge_ = c.gauge_ - c.count();
   }
 
   /// `r` waits as the last, as its state says.
   static void enqueue(channel_base& c, detail::record* r) {
+    const detail::holding held(c, detail::here());
     c.push_back(r);
-    c.gauge_ += r->state == detail::state::sending ? 1 : -1;
+    c.count_one(r->state, 1);
   }
 };
 

@@ -6,56 +6,94 @@
 
 #include "core/access.hpp"
 #include "core/hooks.hpp"
+#include "core/idle.hpp"
+#include "core/inbox.hpp"
 #include "core/scheduler.hpp"
 
 STACKLESS_BEGIN
 
 channel_base::~channel_base() {
+  if (used_by_ == nobody) return;
+  detail::scheduler& s = detail::here();
+  const detail::holding held(*this, s);
   while (detail::record* r = front()) {
-    detail::stop_waiting(r);
+    forget(r);
     detail::fail(r, std::make_exception_ptr(state_error("the channel was destroyed while the tasklet waited on it: "
                                                         "let a channel outlive those who use it")));
-    detail::append(detail::here(), r);
+    make_ready(s, r);
   }
 }
 
+int channel_base::balance() const {
+  if (used_by_ == nobody) return 0;
+  const detail::holding held(*this, detail::here());
+  return count();
+}
+
+void channel_base::preference(int p) {
+  const detail::holding held(*this, detail::here());
+  preference_ = static_cast<std::int8_t>(p < 0 ? -1 : p > 0 ? 1 : 0);
+  set_special(prefers, preference_ != -1);
+}
+
+void channel_base::schedule_all(bool on) {
+  const detail::holding held(*this, detail::here());
+  set_special(gives_way, on);
+}
+
 void channel_base::close() {
+  detail::scheduler& s = detail::here();
+  const detail::holding held(*this, s);
   set_special(closes, true);
   for (detail::record *r = front(), *next; r != nullptr; r = next) {
     next = r->next;
     if (!r->iterates) continue;
-    detail::stop_waiting(r);
+    forget(r);
     detail::fail(r, std::make_exception_ptr(end_of_iteration{}));
-    detail::append(detail::here(), r);
+    make_ready(s, r);
   }
 }
 
+void channel_base::open() {
+  const detail::holding held(*this, detail::here());
+  set_special(closes, false);
+}
+
+bool channel_base::closed() const {
+  const detail::holding held(*this, detail::here());
+  return closing() && count() == 0 && !is(holds);
+}
+
 std::optional<tasklet> channel_base::queue() const {
+  const detail::holding held(*this, detail::here());
   if (front() == nullptr) return std::nullopt;
   return tasklet_access::handle_to(front());
 }
 
-void channel_base::refuse_to_block(const detail::scheduler& s) const {
+void channel_base::refuse_to_block(detail::scheduler& s) const {
   if (s.current->block_trap) {
     throw trap_error("this tasklet does not like to be blocked: its block_trap is set, and nobody waits to be met");
   }
   if (closing()) {
     throw closed_error("Send/receive operation on a closed channel: open it first, or stop when closing() says so");
   }
-  if (s.current->next == s.current && s.runner == nullptr) {
+  const bool last = s.current->next == s.current && s.runner == nullptr;
+  if (last && !detail::others_may_wake(s)) {
     throw deadlock_error(
         "Deadlock: the last runnable tasklet cannot be blocked: first start or insert one that sends or receives");
   }
   detail::refuse_trapped_switch(s);
+  if (last) detail::keep_idler(s);
 }
 
-detail::record* channel_base::wait(detail::scheduler& s, detail::state as) {
+detail::record* channel_base::wait(detail::holding& held, detail::scheduler& s, detail::state as) {
   detail::record* me = s.current;
   detail::record* to = detail::successor(s, me);
   detail::unlink(me);
   me->state = as;
   push_back(me);
-  gauge_ += as == detail::state::sending ? 1 : -1;
+  count_one(as, 1);
+  held.release();
   return detail::give_way(s, me, to);
 }
 
@@ -63,46 +101,51 @@ void channel_base::refuse_trapped(const detail::scheduler& s, turn t) {
   if (t != turn::caller) detail::refuse_trapped_switch(s);
 }
 
-detail::record* channel_base::proceed(detail::scheduler& s, detail::record* partner, turn t) {
-  switch (t) {
-    case turn::caller:
-      detail::append(s, partner);
-      break;
-    case turn::partner:
-      detail::insert_next(s, partner);
-      return detail::give_way(s, s.current, partner);
-    case turn::others:
-      detail::append(s, partner);
-      return detail::give_way(s, s.current, s.current->next);
+void channel_base::make_ready(detail::scheduler& s, detail::record* r) noexcept {
+  if (r->owner == &s) {
+    detail::append(s, r);
+  } else {
+    detail::send_home(r);
   }
-  return s.current;
+}
+
+detail::record* channel_base::proceed(detail::holding& held, detail::scheduler& s, detail::record* partner, turn t) {
+  if (t == turn::partner) {
+    detail::insert_next(s, partner);
+  } else {
+    make_ready(s, partner);
+  }
+  held.release();
+  return t == turn::caller ? s.current : detail::give_way(s, s.current, s.current->next);
 }
 
 void channel_base::send_failure(std::exception_ptr failure) {
   detail::refuse_nothing(failure);
   detail::scheduler& s = detail::begin();
-  notify(s, true, balance() >= 0);
-  if (balance() < 0) {
-    refuse_trapped(s, turn_after_send());
+  if (s.heeds(detail::attention::observed)) notify(s, true, balance() >= 0);
+  detail::holding held(*this, s);
+  if (count() < 0) {
+    const turn next = turn_after_send(s);
+    refuse_trapped(s, next);
     detail::record* receiver = front();
-    detail::stop_waiting(receiver);
+    forget(receiver);
     detail::fail(receiver, std::move(failure));
-    detail::raise_if_woken_to(proceed(s, receiver, turn_after_send()));
+    detail::raise_if_woken_to(proceed(held, s, receiver, next));
   } else {
     refuse_to_block(s);
     detail::put_failure(s.current, std::move(failure));
     s.current->sends_failure = true;
-    detail::raise_if_woken_to(wait(s, detail::state::sending));
+    detail::raise_if_woken_to(wait(held, s, detail::state::sending));
   }
 }
 
-std::exception_ptr channel_base::receive_failure(detail::scheduler& s) {
+std::exception_ptr channel_base::receive_failure(detail::holding& held, detail::scheduler& s) {
+  const turn next = turn_after_receive(s);
   detail::record* sender = front();
-  if (!sender->sends_failure) return nullptr;
   std::exception_ptr failure = detail::take_failure(sender);
   sender->sends_failure = false;
-  detail::stop_waiting(sender);
-  detail::raise_if_woken_to(proceed(s, sender, turn_after_receive()));
+  forget(sender);
+  detail::raise_if_woken_to(proceed(held, s, sender, next));
   return failure;
 }
 
@@ -118,7 +161,7 @@ void channel_base::forget(detail::record* r) noexcept {
   } else {
     tail_ = detail::tagged<detail::queue_tag>(r->previous);
   }
-  gauge_ += r->state == detail::state::sending ? -1 : 1;
+  count_one(r->state, -1);
   r->blocked_on = nullptr;
 }
 

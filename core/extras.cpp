@@ -20,14 +20,16 @@ constexpr const void* tempval_key = nullptr;
 }  // namespace
 
 void gate::wait_for_opening(scheduler& s) {
+  holding held(*this, s);
   refuse_to_block(s);
-  raise_if_woken_to(wait(s, state::receiving));
+  raise_if_woken_to(wait(held, s, state::receiving));
 }
 
 void gate::open(scheduler& s) noexcept {
+  const holding held(*this, s);
   while (record* r = front()) {
-    stop_waiting(r);
-    append(s, r);
+    forget(r);
+    make_ready(s, r);
   }
 }
 
@@ -50,14 +52,12 @@ void end_extras(scheduler& s, record* r) noexcept {
 }
 
 void forget_local(const void* key) noexcept {
-  const scheduler* s = &here();
+  scheduler& s = here();
   const auto erase = [&](record* r) {
-    if (r->owner == s && r->extras != nullptr) {
-      r->extras->locals.remove_if([&](const auto& entry) { return entry.key == key; });
-    }
+    if (r->extras != nullptr) r->extras->locals.remove_if([&](const auto& entry) { return entry.key == key; });
   };
-  erase(&here().main);
-  records::for_each(erase);
+  erase(&s.main);
+  records::for_each_of(s, erase);
 }
 
 void drop_extras(record* r) noexcept {
@@ -74,6 +74,7 @@ std::any* find_local_value(record* r, const void* key) {
 }
 
 std::any& local_value(record* r, const void* key) {
+  refuse_abroad(r);
   if (std::any* known = find_local_value(r, key)) return *known;
   return extras_of(r).locals.emplace_back(local{key, {}}).value;
 }

@@ -7,10 +7,13 @@
 #include <list>
 #include <memory_resource>
 #include <string>
+#include <vector>
 
 #include <stackless/channel.hpp>
 #include <stackless/detail/record.hpp>
 #include <stackless/heap.hpp>
+
+#include "core/migration.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -34,6 +37,7 @@ struct local {
 struct extras {
   std::pmr::string name{heap::memory_resource()};
   std::pmr::list<local> locals{heap::memory_resource()};
+  std::pmr::vector<thread_word> thread_words{heap::memory_resource()};  ///< on the way to another thread
   gate ended;
 };
 

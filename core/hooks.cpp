@@ -124,8 +124,6 @@ int switch_trap(int delta) {
   return before;
 }
 
-void tasklet::block_trap(bool on) { detail::set_block_trap(record(), on); }
-
 error_handler set_error_handler(error_handler handler) {
   return detail::exchange_hook(&detail::hooks::on_error, std::move(handler));
 }

@@ -16,7 +16,11 @@ struct hooks {
 
 /// Sets or clears a bit of the attention word.
 inline void attend(scheduler& s, std::uint32_t bit, bool on) {
-  s.attention = on ? s.attention | bit : s.attention & ~bit;
+  if (on) {
+    s.attention.fetch_or(bit, std::memory_order_relaxed);
+  } else {
+    s.attention.fetch_and(~bit, std::memory_order_relaxed);
+  }
 }
 
 /// What tasklet::block_trap sets.

@@ -61,5 +61,17 @@ void for_each(const std::function<void(detail::record*)>& visit) {
   }
 }
 
+// Other threads make and release records meanwhile. Of theirs nothing is looked at but the owner, and whatever is read
+// there is not this thread.
+__attribute__((no_sanitize("thread"))) static bool belongs_to(const detail::record* r, const detail::scheduler& s) {
+  return r->owner == &s;
+}
+
+void for_each_of(const detail::scheduler& s, const std::function<void(detail::record*)>& visit) {
+  for_each([&](detail::record* r) {
+    if (belongs_to(r, s)) visit(r);
+  });
+}
+
 }  // namespace records
 STACKLESS_END

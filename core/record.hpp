@@ -24,5 +24,8 @@ detail::record* find(std::uintptr_t word) noexcept;
 /// Calls visit(record) for every live one, of all threads.
 void for_each(const std::function<void(detail::record*)>& visit);
 
+/// Those of this thread, without its main.
+void for_each_of(const detail::scheduler&, const std::function<void(detail::record*)>& visit);
+
 }  // namespace records
 STACKLESS_END

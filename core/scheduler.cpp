@@ -13,9 +13,14 @@
 #include <stackless/scheduler.hpp>
 
 #include "core/access.hpp"
+#include "arch/lock.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
+#include "core/idle.hpp"
+#include "core/inbox.hpp"
+#include "core/migration.hpp"
 #include "core/record.hpp"
+#include "core/sharing.hpp"
 #include "core/slot.hpp"
 #include "core/watchdog.hpp"
 
@@ -23,6 +28,14 @@ STACKLESS_BEGIN
 namespace detail {
 
 constinit thread_local scheduler this_scheduler;
+
+/// The innermost caller of run() watches no longer, and has the next turn.
+static record* wake_runner(scheduler& s) noexcept {
+  record* r = s.runner;
+  stop_waiting(r);
+  insert_next(s, r);
+  return r;
+}
 
 namespace {
 
@@ -37,25 +50,6 @@ void report_uncollectables() {
 #endif
 }
 
-/// Lets the thread end with nothing of the tasklet that ended last.
-struct farewell {
-  ~farewell() {
-    scheduler& s = mine();
-    reclaim_departed(s);
-    report_uncollectables();
-    if (s.main.extras != nullptr) drop_extras(&s.main);
-    delete std::exchange(s.hooks, nullptr);
-  }
-};
-
-/// The innermost caller of run() watches no longer, and has the next turn.
-record* wake_runner(scheduler& s) noexcept {
-  record* r = s.runner;
-  stop_waiting(r);
-  insert_next(s, r);
-  return r;
-}
-
 /// Who is told of an error that left a tasklet; it is in the ring afterwards.
 record* bearer_of_errors(scheduler& s) noexcept {
   if (s.runner != nullptr) return wake_runner(s);
@@ -66,14 +60,33 @@ record* bearer_of_errors(scheduler& s) noexcept {
 
 /// What has to be done before a switch to `to`, or to whom it is led instead.
 record* announce_switch(scheduler& s, record* me, record* to) noexcept {
-  if ((s.attention & attention::watched) != 0) to = watch_switch(s, to);
-  if ((s.attention & attention::observed) != 0) observe_switch(s, me, to);
+  if (s.heeds(attention::watched)) to = watch_switch(s, to);
+  if (s.heeds(attention::observed)) observe_switch(s, me, to);
   return to;
 }
 
 }  // namespace
 
+namespace {
+
+/// Lets the thread end: its tasklets are left for others.
+struct farewell {
+  ~farewell() {
+    scheduler& s = mine();
+    reclaim_departed(s);
+    if (s.idler != nullptr) unwind(s, s.idler);
+    close_inbox(s);
+    report_uncollectables();
+    leave_tasklets(s);
+    if (s.main.extras != nullptr) drop_extras(&s.main);
+    delete std::exchange(s.hooks, nullptr);
+  }
+};
+
+}  // namespace
+
 void be_born(scheduler& s) {
+  open_inbox(s);
   s.main.owner = &s;
   s.main.next = s.main.previous = &s.main;
   s.main.state = state::ready;
@@ -82,11 +95,14 @@ void be_born(scheduler& s) {
   s.main.sanitized = arch::thread_stack();
   s.current = &s.main;
   s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
-  s.attention &= ~attention::unborn;
+  attend(s, attention::unborn, false);
   thread_local const farewell at_end_of_thread;
 }
 
+void begin_life(record* r) noexcept { ++r->owner->population; }
+
 void end_life(scheduler& s, record* r) noexcept {
+  --s.population;
   if (r->block_trap) set_block_trap(r, false);
   r->atomic = false;
   if (r->extras != nullptr) end_extras(s, r);
@@ -136,11 +152,12 @@ void end_with_thread(record* me) noexcept {
 
 scheduler& begin() {
   scheduler& s = here();
-  if ((s.attention & attention::unsettled) != 0) [[unlikely]] {
-    s.attention &= ~attention::unsettled;
+  if (s.heeds(attention::mail)) [[unlikely]] collect(s);
+  if (s.heeds(attention::unsettled)) [[unlikely]] {
+    attend(s, attention::unsettled, false);
     raise_if_woken_to(s.current);
   }
-  if ((s.attention & attention::watched) != 0) [[unlikely]] {
+  if (s.heeds(attention::watched)) [[unlikely]] {
     interrupt_if_due(s);
     return here();  // it may have gone on elsewhere
   }
@@ -148,7 +165,7 @@ scheduler& begin() {
 }
 
 // A forced unwinding has no object that the reference in its handler could be bound to.
-[[gnu::no_sanitize("null")]] void tasklet_entry(arch::context* self) {
+__attribute__((no_sanitize("null"))) void tasklet_entry(arch::context* self) {
   arch::crossing::first();
   std::exception_ptr failure;
   try {
@@ -175,7 +192,7 @@ record* give_way(scheduler& s, record* me, record* to) {
   arch::crossing crossing(to->sanitized);
   record* self = record_of(arch::switch_out_of_line(&me->context, &to->context));
   crossing.arrived();
-  *self->owner->exceptions = std::exchange(self->exceptions, {});
+  *mine().exceptions = std::exchange(self->exceptions, {});
   return self;
 }
 
@@ -219,7 +236,14 @@ record* successor(scheduler& s, record* me) noexcept {
 
 void stop_waiting(record* r) noexcept {
   if (r->blocked()) {
-    r->blocked_on->forget(r);
+    // Whoever takes it out of the queue holds the channel, which may be gone afterwards; its lock never is.
+    channel_base* const on = r->blocked_on;
+    const arch::locked hold(lock_of(on));
+    if (on != nullptr && r->blocked_on == on) {
+      on->forget(r);
+      r->state = state::paused;
+      return;
+    }
   } else if (r->state == state::running_others) {
     scheduler& s = *r->owner;
     record* inner = nullptr;
@@ -227,10 +251,12 @@ void stop_waiting(record* r) noexcept {
     for (; *link != r; link = &inner->outer_runner) inner = *link;
     *link = std::exchange(r->outer_runner, nullptr);
     if (inner != nullptr || s.stranded == r) s.stranded = inner;
+    r->state = state::paused;
+    return;
   } else {
     return;
   }
-  r->state = state::paused;
+  collect(*r->owner);  // another thread has woken it
 }
 
 record* jump(scheduler& s, record* to) {
@@ -239,11 +265,15 @@ record* jump(scheduler& s, record* to) {
 }
 
 void refuse_to_be_lost(const scheduler& s) {
-  if (s.current->handles == 0 && s.current != &s.main) throw TaskletExit{};
+  if (s.current->all_handles() == 0 && s.current != &s.main) throw TaskletExit{};
 }
 
 record* revive_main(scheduler& s) {
   record* main = &s.main;
+  if (main->blocked() && others_may_wake(s)) {
+    keep_idler(s);
+    return s.idler;
+  }
   const state was = main->state;
   stop_waiting(main);
   insert_next(s, main);
@@ -264,7 +294,7 @@ void reclaim_departed(scheduler& s) noexcept {
   if (departed == nullptr) return;
   arch::drop_stack(departed->sanitized);
   slots::release(std::exchange(departed->stack, nullptr));
-  if (departed->handles == 0) destroy(departed);
+  if (departed->all_handles() == 0) destroy(departed);
 }
 
 void poll_unusual() { begin(); }
@@ -281,8 +311,11 @@ void schedule_unusual() {
 std::optional<tasklet> run(const run_options& options) {
   detail::scheduler& s = detail::begin();
   detail::record* me = s.current;
-  if (me->next == me && s.stranded == nullptr) return std::nullopt;
+  if (options.serve && std::exchange(s.stopped, false)) return std::nullopt;
+  const bool serves = options.serve && s.population > 0;
+  if (me->next == me && s.stranded == nullptr && !serves) return std::nullopt;
   detail::refuse_trapped_switch(s);
+  if (serves) detail::keep_idler(s);
   std::optional<detail::watchdog> watchdog;
   if (options.timeout > options.timeout.zero() && s.watchdog == nullptr) {
     s.watchdog = &watchdog.emplace(options, me);
@@ -291,6 +324,7 @@ std::optional<tasklet> run(const run_options& options) {
   // Calls that were left inside of one that was woken before them stay inside of the next.
   detail::record*& inner = s.stranded != nullptr ? std::exchange(s.stranded, nullptr)->outer_runner : s.runner;
   me->outer_runner = std::exchange(inner, me);
+  if (options.serve) ++s.serving;
   detail::record* to = detail::successor(s, me);
   detail::unlink(me);
   me->state = detail::state::running_others;
@@ -299,6 +333,7 @@ std::optional<tasklet> run(const run_options& options) {
     self->owner->watchdog = nullptr;
     detail::attend(*self->owner, detail::attention::watched, false);
   }
+  if (options.serve) --self->owner->serving;
   detail::raise_if_woken_to(self);
   if (!watchdog || watchdog->interrupted == nullptr) return std::nullopt;
   return tasklet_access::adopt(watchdog->interrupted);
@@ -322,18 +357,26 @@ void schedule_remove() {
 
 std::vector<tasklet> getuncollectables() {
   std::vector<tasklet> found;
-  records::for_each([&](detail::record* r) {
-    if (r->owner == &detail::here() && r->blocked() && r->handles == 0) {
-      found.push_back(tasklet_access::handle_to(r));
-    }
+  records::for_each_of(detail::here(), [&](detail::record* r) {
+    if (r->blocked() && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
   });
   return found;
 }
 
+void stop() {
+  detail::scheduler& s = detail::here();
+  if (s.runner != nullptr && s.serving > 0) {
+    detail::wake_runner(s);
+  } else {
+    s.stopped = true;
+  }
+}
+
 std::size_t runcount() {
-  const detail::record* me = detail::here().current;
+  const detail::scheduler& s = detail::here();
+  const detail::record* me = s.current;
   std::size_t count = 1;
-  for (const detail::record* r = me->next; r != me; r = r->next) ++count;
+  for (const detail::record* r = me->next; r != me; r = r->next) count += r != s.idler;
   return count;
 }
 

@@ -12,6 +12,12 @@ namespace detail {
 /// The first thing on the stack of every tasklet.
 void tasklet_entry(arch::context* self);
 
+/// It belongs to another thread, or to one that has ended.
+inline bool is_abroad(const record* r) { return r->owner != &here(); }
+
+/// Throws state_error if it does.
+void refuse_abroad(const record* r);
+
 /// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
 void prepare_stack(record* r);
 
@@ -38,6 +44,12 @@ void refuse_to_be_lost(const scheduler&);
 /// The caller, who is not in the ring any more or about to leave it, gives way to main, the only one left to be woken.
 /// If main is blocked it wakes with a deadlock_error.
 record* revive_main(scheduler&);
+
+/// What every life begins with: `r` is alive from now on.
+void begin_life(record* r) noexcept;
+
+/// Wakes `r`, which is alive, started and not the caller, to TaskletExit. Returns the caller, woken.
+record* unwind(scheduler&, record* r);
 
 /// What every life ends with: `r` is about to be dead.
 void end_life(scheduler& s, record* r) noexcept;

@@ -1,11 +1,16 @@
 #include <stackless/tasklet.hpp>
 
+#include <memory>
+
+#include <stackless/channel.hpp>
 #include <stackless/error.hpp>
 
 #include "arch/unwind.hpp"
 #include "core/access.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
+#include "core/inbox.hpp"
+#include "core/migration.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
@@ -30,18 +35,20 @@ void discard(record* r) noexcept {
   drop_closure(r);
 }
 
-/// Wakes `r`, which is alive, started and not the caller, to TaskletExit. Returns the caller, woken.
+/// The last handle is gone.
+void forget(record* r) noexcept;
+
+// A tasklet that nobody can reach may catch TaskletExit and pause again: so often it is asked, then it is left alone.
+constexpr int attempts_to_unwind = 10;
+
+}  // namespace
+
 record* unwind(scheduler& s, record* r) {
   stop_waiting(r);
   drop_failure(r);
   r->wake = wake::to_exit;
   return jump(s, r);
 }
-
-// A tasklet that nobody can reach may catch TaskletExit and pause again: so often it is asked, then it is left alone.
-constexpr int attempts_to_unwind = 10;
-
-}  // namespace
 
 record* create() {
   scheduler& s = here();
@@ -66,6 +73,7 @@ void set_up(record* r) {
   r->state = state::paused;
   r->started = false;
   r->exceptions = {};
+  begin_life(r);
   if (s.current->extras != nullptr) inherit_locals(s.current, r);
   prepare_stack(r);
 }
@@ -77,7 +85,25 @@ void prepare_stack(record* r) {
                     [&] { return std::span(reinterpret_cast<std::byte*>(s.floor()), s.top() - s.floor()); });
 }
 
-void forgotten(record* r) noexcept {
+void settle_handles(record* r) noexcept {
+  r->handles += r->foreign_handles.exchange(0, std::memory_order_acq_rel);
+  if (r->handles == 0) forget(r);
+}
+
+void let_go_abroad(record* r) noexcept {
+  // Above zero, there is one more; else only its thread can tell.
+  if (r->foreign_handles.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  const auto settle_if_there = [r](scheduler& s) noexcept {
+    if (records::find(reinterpret_cast<std::uintptr_t>(r)) == r && r->owner == &s) settle_handles(r);
+  };
+  if (post(r->owner, letter_to(settle_if_there))) return;
+  scheduler& s = here();
+  if (r->all_handles() == 0 && adopt(s, r)) settle_handles(r);
+}
+
+namespace {
+
+void forget(record* r) noexcept {
   if (r == &r->owner->main) return;  // it is there as long as the thread
   if (r->state == state::paused) {
     ++r->handles;
@@ -91,13 +117,15 @@ void forgotten(record* r) noexcept {
     } else {
       for (int i = 0; i < attempts_to_unwind && r->state == state::paused; ++i) unwind(s, r);
       // What the caller was woken with meanwhile cannot be thrown here.
-      if (s.current->wake != wake::normally) s.attention |= attention::unsettled;
+      if (s.current->wake != wake::normally) attend(s, attention::unsettled, true);
     }
     --r->handles;
   }
   // A dead one that still has its stack ended last; it goes when the stack is reclaimed.
-  if (r->state == state::dead && r->stack == nullptr && r->handles == 0) destroy(r);
+  if (r->state == state::dead && r->stack == nullptr && r->all_handles() == 0) destroy(r);
 }
+
+}  // namespace
 
 void destroy(record* r) noexcept {
   drop_closure(r);
@@ -107,7 +135,49 @@ void destroy(record* r) noexcept {
 
 }  // namespace detail
 
+void detail::refuse_abroad(const record* r) {
+  if (!is_abroad(r)) return;
+  if (r->owner == &nobody) throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
+  throw state_error("the tasklet belongs to another thread: do this there, or let that thread move it with bind_thread()");
+}
+
 namespace {
+
+using detail::is_abroad;
+using detail::refuse_abroad;
+
+/// Does `f(record, scheduler)` in the thread of the tasklet.
+template <class F>
+void do_there(const tasklet& t, F f) {
+  detail::record* r = tasklet_access::record(t);
+  if (!detail::post(r->owner, detail::letter_to([t, f](detail::scheduler& s) noexcept { f(tasklet_access::record(t), s); }))) {
+    throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
+  }
+}
+
+/// Somebody joins it there, and says so here.
+void join_abroad(const tasklet& t) {
+  const auto ended = std::make_shared<channel<void>>(1);
+  do_there(t, [t, ended](detail::record*, detail::scheduler&) {
+    tasklet([t, ended] {
+      tasklet(t).join();
+      ended->send();
+    });
+  });
+  ended->receive();
+}
+
+/// Wakes `r`, which is alive, when it is its turn.
+void wake_pending(detail::scheduler& s, detail::record* r, std::exception_ptr failure) noexcept {
+  detail::stop_waiting(r);
+  if (failure) {
+    detail::fail(r, std::move(failure));
+  } else {
+    detail::drop_failure(r);
+    r->wake = detail::wake::to_exit;
+  }
+  if (r->state == detail::state::paused) detail::append(s, r);
+}
 
 void refuse_unless_runnable(const detail::record* r) {
   if (r->blocked()) {
@@ -120,6 +190,7 @@ void refuse_unless_runnable(const detail::record* r) {
 
 /// Alive, but in nobody's ring or queue: as far as binding goes it can be replaced.
 void refuse_unless_replaceable(const detail::record* r) {
+  refuse_abroad(r);
   if (r == detail::here().current) throw state_error("can't (re)bind the current tasklet: let it end first");
   if (r == &r->owner->main) throw state_error("can't unbind the main tasklet: it is the thread's");
   if (r->state == detail::state::ready || r->blocked()) {
@@ -137,9 +208,11 @@ bool is_exit(const std::exception_ptr& exception) {
   }
 }
 
-std::optional<tasklet> neighbour(detail::record* r) {
-  if (r == nullptr) return std::nullopt;
-  return tasklet_access::handle_to(r);
+std::optional<tasklet> neighbour(const detail::record* r, detail::record* detail::record::*link) {
+  detail::record* beside = r->*link;
+  if (beside != nullptr && beside == detail::here().idler) beside = beside->*link;  // is nobody's business
+  if (beside == nullptr) return std::nullopt;
+  return tasklet_access::handle_to(beside);
 }
 
 }  // namespace
@@ -155,6 +228,7 @@ tasklet& tasklet::unbind() {
 
 tasklet& tasklet::arm() {
   detail::record* r = record();
+  refuse_abroad(r);
   if (r->alive()) throw state_error("tasklet is alive: it can be set up again when it has ended");
   if (r->closure == nullptr) throw state_error("the tasklet was not bound to a function: bind it first");
   detail::set_up(r);
@@ -166,6 +240,12 @@ tasklet& tasklet::setup() { return arm().insert(); }
 tasklet& tasklet::insert() {
   detail::record* r = record();
   refuse_unless_runnable(r);
+  if (is_abroad(r)) {
+    do_there(*this, [](detail::record* its, detail::scheduler& s) {
+      if (its->state == detail::state::paused) detail::append(s, its);
+    });
+    return *this;
+  }
   detail::stop_waiting(r);
   if (r->state == detail::state::paused) detail::append(detail::here(), r);
   return *this;
@@ -173,6 +253,7 @@ tasklet& tasklet::insert() {
 
 tasklet& tasklet::remove() {
   detail::record* r = record();
+  refuse_abroad(r);
   if (r == detail::here().current) {
     throw state_error("The current tasklet cannot be removed: it can leave the ring with schedule_remove()");
   }
@@ -188,6 +269,10 @@ void tasklet::run() {
   detail::scheduler& s = detail::begin();
   detail::record* r = record();
   if (r == s.current) return;
+  if (is_abroad(r)) {
+    insert();
+    return;
+  }
   refuse_unless_runnable(r);
   detail::refuse_trapped_switch(s);
   detail::stop_waiting(r);
@@ -199,6 +284,7 @@ void tasklet::switch_to() {
   detail::record* me = s.current;
   detail::record* r = record();
   if (r == me) return;
+  refuse_abroad(r);
   refuse_unless_runnable(r);
   detail::refuse_trapped_switch(s);
   detail::refuse_to_be_lost(s);
@@ -214,11 +300,12 @@ void tasklet::kill(when w) {
   detail::record* r = record();
   if (r == s.current) throw TaskletExit{};
   if (!r->alive()) return;
-  if (w == when::pending) {
-    detail::stop_waiting(r);
-    detail::drop_failure(r);
-    r->wake = detail::wake::to_exit;
-    if (r->state == detail::state::paused) detail::append(s, r);
+  if (is_abroad(r)) {
+    do_there(*this, [](detail::record* its, detail::scheduler& there) {
+      if (its->alive()) wake_pending(there, its, nullptr);
+    });
+  } else if (w == when::pending) {
+    wake_pending(s, r, nullptr);
   } else if (!r->started) {
     detail::discard(r);
   } else {
@@ -236,15 +323,44 @@ void tasklet::throw_exception(std::exception_ptr exception, when w) {
     throw state_error("You cannot throw to a dead tasklet: look at alive() first");
   }
   if (r == s.current) std::rethrow_exception(std::move(exception));
-  if (w == when::now) detail::refuse_trapped_switch(s);
-  detail::stop_waiting(r);
-  detail::fail(r, std::move(exception));
-  if (w == when::now) {
+  if (is_abroad(r)) {
+    do_there(*this, [exception](detail::record* its, detail::scheduler& there) {
+      if (its->alive()) wake_pending(there, its, exception);
+    });
+  } else if (w == when::pending) {
+    wake_pending(s, r, std::move(exception));
+  } else {
+    detail::refuse_trapped_switch(s);
+    detail::stop_waiting(r);
+    detail::fail(r, std::move(exception));
     detail::raise_if_woken_to(detail::jump(s, r));
-  } else if (r->state == detail::state::paused) {
-    detail::append(s, r);
   }
 }
+
+void tasklet::bind_thread(const tasklet& there) {
+  detail::scheduler& s = detail::begin();
+  detail::record* r = record();
+  detail::scheduler* to = there.record()->owner;
+  if (to == &s) return bind_thread();
+  refuse_abroad(r);
+  if (r == &s.main) throw state_error("the main tasklet is the thread's: it cannot be moved to another");
+  if (r == s.current || r->state == detail::state::ready || r->state == detail::state::running_others) {
+    throw state_error("a tasklet that can run cannot be moved: remove it from the ring first");
+  }
+  if (!detail::hand_over(s, r, to)) {
+    throw state_error("the tasklet cannot be moved: the thread it is to go to has ended, or somebody is waking it");
+  }
+}
+
+void tasklet::bind_thread() {
+  detail::scheduler& s = detail::begin();
+  detail::record* r = record();
+  if (r->owner == &s || (r->owner == &detail::nobody && detail::adopt(s, r))) return;
+  throw state_error("the tasklet belongs to another thread: only that can move it, with bind_thread(main_tasklet()) of "
+                    "this one");
+}
+
+bool tasklet::orphaned() const noexcept { return record()->owner == &detail::nobody; }
 
 void tasklet::join() {
   detail::scheduler& s = detail::begin();
@@ -252,6 +368,7 @@ void tasklet::join() {
   if (r == s.current) throw state_error("a tasklet cannot join itself: it would never end");
   if (!r->alive()) return;
   const tasklet kept(*this);  // as long as somebody waits for it
+  if (is_abroad(r)) return join_abroad(kept);
   detail::extras_of(r).ended.wait_for_opening(s);
 }
 
@@ -260,14 +377,17 @@ bool tasklet::is_current() const noexcept { return record() == detail::here().cu
 bool tasklet::is_main() const noexcept { return record() == &record()->owner->main; }
 
 std::optional<tasklet> tasklet::next() const {
-  return scheduled() ? neighbour(record()->next) : std::nullopt;
+  refuse_abroad(record());
+  return scheduled() ? neighbour(record(), &detail::record::next) : std::nullopt;
 }
 
 std::optional<tasklet> tasklet::prev() const {
-  return scheduled() ? neighbour(record()->previous) : std::nullopt;
+  refuse_abroad(record());
+  return scheduled() ? neighbour(record(), &detail::record::previous) : std::nullopt;
 }
 
 bool tasklet::set_atomic(bool on) {
+  refuse_abroad(record());
   const bool before = std::exchange(record()->atomic, on);
   // While an exception unwinds the caller nothing can be thrown; the next poll will do.
   if (before && !on && is_current() && std::uncaught_exceptions() == 0) detail::begin();
@@ -279,10 +399,19 @@ std::string_view tasklet::name() const noexcept {
   return e != nullptr ? std::string_view(e->name) : std::string_view();
 }
 
-void tasklet::name(std::string_view name) { detail::extras_of(record()).name = name; }
+void tasklet::block_trap(bool on) {
+  refuse_abroad(record());
+  detail::set_block_trap(record(), on);
+}
+
+void tasklet::name(std::string_view name) {
+  refuse_abroad(record());
+  detail::extras_of(record()).name = name;
+}
 
 bool tasklet::restorable() const {
   const detail::record* r = record();
+  if (is_abroad(r)) return false;
   if (!r->alive() || !r->started) return true;
   if (r->stack == nullptr || r == detail::here().current) return false;
   return arch::walk(r->context, [](void*, arch::frame) {}, nullptr);

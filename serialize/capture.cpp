@@ -197,7 +197,7 @@ class capturer {
   /// The channel that `r` waits on, if it is not there yet. `listed`: the tasklets that wait on channels that are.
   void add_channel(const record& r, std::pmr::vector<bool>& listed) {
     if (!r.blocked() || listed[reach_.index_of(&r)]) return;
-    const value where = meaning_of(r.blocked_on);
+    const value where = meaning_of(r.blocked_on.get());
     if (where.means != meaning::module && where.means != meaning::data) {
       refuse(&r, "it waits on a channel that cannot be saved with it: on the stack of another tasklet or of the thread, "
                  "or in memory outside the picklable heap",

@@ -8,6 +8,7 @@
 #include "core/access.hpp"
 #include "core/extents.hpp"
 #include "core/record.hpp"
+#include "core/scheduler.hpp"
 #include "core/slot.hpp"
 #include "serialize/raw.hpp"
 #include "serialize/refusal.hpp"
@@ -43,7 +44,7 @@ closure::closure(std::span<record* const> roots) {
 void closure::refuse_main_in_queue() const {
   const record& main = detail::here().main;
   if (!main.blocked()) return;
-  const auto channel = reinterpret_cast<std::uintptr_t>(main.blocked_on);
+  const auto channel = reinterpret_cast<std::uintptr_t>(main.blocked_on.get());
   const auto on_stack = [&](const member& m) {
     const auto stack = live_stack(*m.record);
     return channel - reinterpret_cast<std::uintptr_t>(stack.data()) < stack.size();
@@ -60,6 +61,9 @@ void closure::add(record* r) {
   if (r == &r->owner->main) {
     refuse(r, "the main tasklet cannot be saved: its stack belongs to the thread",
            "let the part that is to be saved run in a tasklet of its own");
+  }
+  if (detail::is_abroad(r)) {
+    refuse(r, "the tasklet belongs to another thread", "dump it there, or move it to this thread with bind_thread()");
   }
   if (r == r->owner->current) {
     refuse(r, "the tasklet that runs cannot be saved", "dump it from another tasklet, while it is parked");
@@ -81,8 +85,8 @@ void closure::visit(const record& r) {
   follow(reinterpret_cast<std::uintptr_t>(r.context.fp));
   follow(reinterpret_cast<std::uintptr_t>(r.context.base));
   scan(live_stack(r));
-  if (r.blocked() && arch::region::contains(reinterpret_cast<std::uintptr_t>(r.blocked_on))) {
-    follow(reinterpret_cast<std::uintptr_t>(r.blocked_on));
+  if (r.blocked() && arch::region::contains(reinterpret_cast<std::uintptr_t>(r.blocked_on.get()))) {
+    follow(reinterpret_cast<std::uintptr_t>(r.blocked_on.get()));
     add_queue(*r.blocked_on);
   }
 }
@@ -99,7 +103,7 @@ void closure::follow(std::uintptr_t word) {
   }
   record* r = records::find(word);
   if (r == nullptr) return;
-  if (word == detail::tagged<detail::handle_tag>(r) && r->handles != 0) {  // else a handle that is gone has left it
+  if (word == detail::tagged<detail::handle_tag>(r) && r->all_handles() != 0) {  // else a handle that is gone has left it
     add(r);
     ++tasklets_[index_of(r)].handles;
   } else if (word == detail::tagged<detail::queue_tag>(r) && r->blocked()) {

@@ -255,6 +255,7 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
     return;
   }
   r->state = detail::state::paused;
+  detail::begin_life(r);
   r->stack = s;
   s->user = r;
   if (t.state == state::not_started) {

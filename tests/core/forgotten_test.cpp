@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 
 #include "core/access.hpp"
 #include "core/scheduler.hpp"
+#include "tests/core/leaving.hpp"
 
 namespace {
 
@@ -31,27 +33,12 @@ class forgotten : public testing::Test {
   void TearDown() override { EXPECT_EQ(stackless::runcount(), 1u); }
 };
 
-/// Sets a flag when it goes out of scope.
-struct leaving {
-  bool& flag;
-  ~leaving() { flag = true; }
-};
-
 TEST_F(forgotten, tasklet_without_a_handle_that_pauses_is_unwound) {
-  bool left = false;
-  bool by_TaskletExit = false;
-  tasklet([&] {
-    leaving l{left};
-    try {
-      schedule_remove();
-    } catch (const TaskletExit&) {
-      by_TaskletExit = true;
-      throw;
-    }
-  });
+  pausing p;
+  tasklet([&] { p.pause(); });
   run();
-  EXPECT_TRUE(left);
-  EXPECT_TRUE(by_TaskletExit);
+  EXPECT_TRUE(p.left);
+  EXPECT_TRUE(p.by_TaskletExit);
 }
 
 TEST_F(forgotten, tasklet_that_drops_its_own_last_handle_and_pauses_is_unwound) {
@@ -163,6 +150,24 @@ TEST_F(forgotten, stack_of_a_threads_last_tasklet_is_given_back_when_the_thread_
     }).join();
   }
   EXPECT_LE(stacks.size(), 4u);
+}
+
+TEST_F(forgotten, waiting_tasklet_that_a_thread_leaves_behind_is_named_by_debug_builds) {
+  // In a process of its own: nobody can end that tasklet any more.
+  const auto leave_one_behind = [] {
+    std::thread([] {
+      static auto* const c = new channel<int>;
+      tasklet([] { c->receive(); }).name("left behind");
+      run();
+    }).join();
+    std::exit(0);
+  };
+#ifdef NDEBUG
+  const auto report = testing::Eq("");
+#else
+  const auto report = testing::ContainsRegex("^stackless: tasklet 'left behind' waits on a channel, .*\n$");
+#endif
+  EXPECT_EXIT(leave_one_behind(), testing::ExitedWithCode(0), report);
 }
 
 }  // namespace

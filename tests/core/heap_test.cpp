@@ -245,6 +245,7 @@ TEST(heap, claim_with_a_made_up_shape_is_refused) {
   EXPECT_FALSE(heap::claim(begin + 64, {begin + 64, granule_size, 64}));
   EXPECT_FALSE(heap::claim(begin, {begin, ~std::size_t{0}, ~std::size_t{0}}));
   EXPECT_FALSE(heap::claim(64, {64, granule_size, 64}));
+  EXPECT_FALSE(heap::claim(granule_size, {granule_size, granule_size, granule_size})) << "outside the region";
   EXPECT_FALSE(heap::claim(begin, {begin, granule_size * 2 - 1, granule_size * 2 - 1}));
   EXPECT_EQ(region::find_first(begin, stackless::arch::chunk_size), nullptr);
 }
@@ -271,6 +272,25 @@ TEST(cell_pool, spans_without_live_cells_go_back_but_for_one) {
     left += there != nullptr && there->kind == stackless::extent_kind::records;
   }
   EXPECT_EQ(left, 1);
+}
+
+TEST(cell_pool, idle_span_makes_way_for_a_home_that_overlaps_it) {
+  static constinit cell_pool pool(stackless::extent_kind::records, 192, 1);
+  void* const cell = pool.allocate();
+  span& of = *static_cast<span*>(region::find(word(cell)));
+  const std::uintptr_t begin = of.begin;
+  const span_shape home = {begin, granule_size, 64};
+  EXPECT_FALSE(heap::claim(begin, home)) << "a cell is live there";
+  EXPECT_TRUE(pool.release(of, of.index_of(word(cell))));
+  ASSERT_EQ(region::find(begin), &of) << "kept for the next cell";
+
+  ASSERT_TRUE(heap::claim(begin, home));
+  void* const elsewhere = pool.allocate();
+  span& fresh = *static_cast<span*>(region::find(word(elsewhere)));
+  EXPECT_NE(fresh.begin, begin);
+  EXPECT_TRUE(pool.release(fresh, fresh.index_of(word(elsewhere))));
+  heap::deallocate(reinterpret_cast<void*>(begin));
+  EXPECT_EQ(region::find(begin), nullptr);
 }
 
 TEST(heap, threads_free_each_others_blocks) {

@@ -10,8 +10,12 @@
 #include <stackless/error.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <stdexcept>
 #include <utility>
 #include <vector>
+
+#include "core/heap.hpp"
+#include "tests/core/leaving.hpp"
 
 namespace {
 
@@ -22,13 +26,6 @@ using stackless::runcount;
 using stackless::schedule;
 using stackless::schedule_remove;
 using stackless::tasklet;
-using stackless::TaskletExit;
-
-/// Sets a flag when it goes out of scope.
-struct leaving {
-  bool& flag;
-  ~leaving() { flag = true; }
-};
 
 struct callable {
   struct tally {
@@ -84,22 +81,14 @@ TEST(lifetime, handles_are_counted_through_copy_move_and_assignment) {
 }
 
 TEST(lifetime, paused_tasklet_that_nobody_can_wake_is_unwound) {
-  bool left = false;
-  bool by_TaskletExit = false;
+  pausing p;
   {
-    tasklet t([&] {
-      leaving l{left};
-      try {
-        schedule_remove();
-      } catch (const TaskletExit&) {
-        by_TaskletExit = true;
-        throw;
-      }
-    });
+    tasklet t([&] { p.pause(); });
     run();
+    EXPECT_FALSE(p.left);
   }
-  EXPECT_TRUE(left);
-  EXPECT_TRUE(by_TaskletExit);
+  EXPECT_TRUE(p.left);
+  EXPECT_TRUE(p.by_TaskletExit);
 }
 
 TEST(lifetime, unwound_tasklet_may_drop_the_handle_of_another) {
@@ -175,6 +164,34 @@ TEST(lifetime, lvalue_callable_and_arguments_are_copied_once) {
   EXPECT_EQ(counts.called, 1);
   EXPECT_EQ(counts.copied, 2);
   EXPECT_EQ(counts.living(), 1);
+}
+
+/// Throws when it is copied, and keeps where to.
+struct uncopyable {
+  static inline const void* copy = nullptr;
+
+  uncopyable() = default;
+  uncopyable(const uncopyable&) {
+    copy = this;
+    throw std::runtime_error("does not copy");
+  }
+  void operator()() const {}
+};
+
+TEST(lifetime, callable_or_argument_that_cannot_be_copied_leaves_nothing_behind) {
+  const uncopyable u;
+  const auto copy_is_in_the_heap = [] {
+    return static_cast<bool>(stackless::heap::find(reinterpret_cast<std::uintptr_t>(uncopyable::copy)));
+  };
+  EXPECT_THROW(tasklet{u}, std::runtime_error);
+  EXPECT_FALSE(copy_is_in_the_heap());
+
+  callable::tally counts;
+  EXPECT_THROW(tasklet(callable(counts), u), std::runtime_error);
+  EXPECT_FALSE(copy_is_in_the_heap());
+  EXPECT_EQ(counts.living(), 0);
+  EXPECT_EQ(counts.called, 0);
+  EXPECT_EQ(runcount(), 1u);
 }
 
 TEST(lifetime, callable_of_a_tasklet_that_throws_or_is_killed_is_destroyed_once) {

@@ -174,6 +174,17 @@ TEST_F(semantics_callbacks, E02_channel_callback_is_told_of_exceptions_and_of_th
   EXPECT_EQ(trace, (lines{"send blocks", "recv goes", "error: sent", "send goes", "recv goes", "false"}));
 }
 
+TEST_F(semantics_callbacks, E02_setting_a_channel_callback_returns_the_one_before) {
+  out(bool(stackless::get_channel_callback()));
+  out(bool(set_channel_callback([](const channel_base&, const tasklet&, bool, bool) { out("called"); })));
+  const stackless::channel_callback set = stackless::get_channel_callback();
+  out(bool(set));
+  set(channel<int>(), current(), true, false);
+  out(bool(set_channel_callback(nullptr)));
+  out(bool(stackless::get_channel_callback()));
+  EXPECT_EQ(trace, (lines{"false", "false", "true", "called", "true", "false"}));
+}
+
 TEST_F(semantics_callbacks, E02_a_channel_callback_must_use_no_channel) {
   channel<int> c, other;
   other.preference(1);
@@ -254,15 +265,27 @@ TEST_F(semantics_callbacks, E03_a_refused_schedule_leaves_the_tempval) {
   EXPECT_EQ(trace, (lines{"7", "other"}));
 }
 
-TEST_F(semantics_callbacks, E04_error_inside_a_schedule_callback_is_reported_and_ignored) {
-  set_schedule_callback([](const tasklet&, const tasklet&) { throw std::runtime_error("of the callback"); });
+/// What is written to stderr while a tasklet runs that writes "t", and the schedule callback does as it likes.
+std::string said_about(stackless::schedule_callback callback) {
+  set_schedule_callback(std::move(callback));
   spawn_out("t");
   testing::internal::CaptureStderr();
   out(err([] { run(); }));
-  const std::string said = testing::internal::GetCapturedStderr();
   set_schedule_callback(nullptr);
+  return testing::internal::GetCapturedStderr();
+}
+
+TEST_F(semantics_callbacks, E04_error_inside_a_schedule_callback_is_reported_and_ignored) {
+  const std::string said =
+      said_about([](const tasklet&, const tasklet&) { throw std::runtime_error("of the callback"); });
   EXPECT_EQ(trace, (lines{"t", "returned"}));
   EXPECT_NE(said.find("of the callback"), std::string::npos) << said;
+}
+
+TEST_F(semantics_callbacks, E04_what_is_no_std_exception_is_reported_and_ignored_too) {
+  const std::string said = said_about([](const tasklet&, const tasklet&) { throw 1; });
+  EXPECT_EQ(trace, (lines{"t", "returned"}));
+  EXPECT_NE(said.find("an exception in the schedule callback was ignored"), std::string::npos) << said;
 }
 
 TEST_F(semantics_callbacks, E05_error_inside_a_channel_callback_comes_out_of_the_operation) {

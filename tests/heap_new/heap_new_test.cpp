@@ -11,9 +11,17 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/heap.hpp"
+#include "tests/core/no_more_memory.hpp"
+
+// clang 14 declares these by itself only with -fsized-deallocation.
+void operator delete(void*, std::size_t) noexcept;
+void operator delete[](void*, std::size_t) noexcept;
+void operator delete(void*, std::size_t, std::align_val_t) noexcept;
+void operator delete[](void*, std::size_t, std::align_val_t) noexcept;
 
 namespace {
 
@@ -87,6 +95,51 @@ TEST(heap_new, every_form_of_new_comes_from_the_heap) {
   EXPECT_FALSE(in_heap(aligned));
 }
 
+/// A form of operator new and one of operator delete that belongs to it. Some are called only when a constructor
+/// throws, or by name.
+struct pair_of_forms {
+  const char* name;
+  std::size_t alignment;
+  void* (*take)();
+  void (*give_back)(void*);
+};
+
+constexpr std::size_t bytes = 100;
+constexpr std::align_val_t aligned{256};
+
+const pair_of_forms all_forms[] = {
+    {"plain", 16, [] { return ::operator new(bytes); }, [](void* p) { ::operator delete(p); }},
+    {"sized", 16, [] { return ::operator new(bytes); }, [](void* p) { ::operator delete(p, bytes); }},
+    {"nothrow", 16, [] { return ::operator new(bytes, std::nothrow); },
+     [](void* p) { ::operator delete(p, std::nothrow); }},
+    {"array", 16, [] { return ::operator new[](bytes); }, [](void* p) { ::operator delete[](p); }},
+    {"sized array", 16, [] { return ::operator new[](bytes); }, [](void* p) { ::operator delete[](p, bytes); }},
+    {"nothrow array", 16, [] { return ::operator new[](bytes, std::nothrow); },
+     [](void* p) { ::operator delete[](p, std::nothrow); }},
+    {"aligned", 256, [] { return ::operator new(bytes, aligned); },
+     [](void* p) { ::operator delete(p, aligned); }},
+    {"aligned, sized", 256, [] { return ::operator new(bytes, aligned); },
+     [](void* p) { ::operator delete(p, bytes, aligned); }},
+    {"aligned, nothrow", 256, [] { return ::operator new(bytes, aligned, std::nothrow); },
+     [](void* p) { ::operator delete(p, aligned, std::nothrow); }},
+    {"aligned array", 256, [] { return ::operator new[](bytes, aligned); },
+     [](void* p) { ::operator delete[](p, aligned); }},
+    {"aligned, sized array", 256, [] { return ::operator new[](bytes, aligned); },
+     [](void* p) { ::operator delete[](p, bytes, aligned); }},
+    {"aligned, nothrow array", 256, [] { return ::operator new[](bytes, aligned, std::nothrow); },
+     [](void* p) { ::operator delete[](p, aligned, std::nothrow); }},
+};
+
+TEST(heap_new, every_form_of_delete_gives_back_what_its_new_took) {
+  for (const pair_of_forms& each : all_forms) {
+    void* const block = each.take();
+    EXPECT_TRUE(in_heap(block)) << each.name;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % each.alignment, 0u) << each.name;
+    each.give_back(block);
+    EXPECT_FALSE(in_heap(block)) << each.name;
+  }
+}
+
 TEST(heap_new, vector_of_200_megabytes) {
   std::vector<char> huge(200 << 20);
   huge.front() = huge.back() = 1;
@@ -147,6 +200,81 @@ TEST(heap_new, exception_rethrown_from_another_place_is_the_same_object) {
   kept = nullptr;
   EXPECT_FALSE(in_heap(thrown));
 }
+
+#if STACKLESS_CAN_BE_REFUSED_MEMORY
+/// While one lives, the heap has no block left of any size, nor can it get one.
+class exhausted_heap {
+ public:
+  exhausted_heap() {
+    take_all(std::size_t{1} << 20);
+    for (std::size_t size = std::size_t{1} << 16; size >= sizeof(link); size -= 16) take_all(size);
+  }
+  ~exhausted_heap() {
+    while (last_ != nullptr) ::operator delete(std::exchange(last_, last_->before));
+  }
+  exhausted_heap(const exhausted_heap&) = delete;
+  exhausted_heap& operator=(const exhausted_heap&) = delete;
+
+ private:
+  struct link {
+    link* before;
+  };
+
+  void take_all(std::size_t size) {
+    while (void* const block = ::operator new(size, std::nothrow)) last_ = new (block) link{last_};
+  }
+
+  no_more_memory from_now_on_;
+  link* last_ = nullptr;
+};
+
+/// What a refused operator new throws.
+std::exception_ptr refusal() {
+  try {
+    ::operator delete(::operator new(bytes));
+  } catch (const std::bad_alloc&) {
+    return std::current_exception();
+  }
+  return nullptr;
+}
+
+const void* object_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc& error) {
+    return &error;
+  }
+}
+
+TEST(heap_new, exceptions_of_an_exhausted_heap_come_from_a_reserve) {
+  constexpr std::size_t count = 20;
+  std::size_t outside = 0, distinct = 0;
+  {
+    const exhausted_heap none_left;
+    for (int again = 0; again < 3; ++again) {  // more in all than it has places: they are used again
+      std::exception_ptr kept[count];
+      for (std::exception_ptr& each : kept) each = refusal();
+      for (const std::exception_ptr& each : kept) {
+        const void* const object = object_of(each);
+        outside += !in_heap(object);
+        distinct += std::ranges::count(kept, object, object_of) == 1;
+      }
+    }
+  }
+  EXPECT_EQ(outside, 3 * count);
+  EXPECT_EQ(distinct, 3 * count);
+  EXPECT_EQ(refusal(), nullptr);
+}
+
+TEST(heap_new_death, exception_that_finds_no_place_anywhere_ends_the_program) {
+  const auto use_up_the_reserve = [] {
+    const exhausted_heap none_left;
+    std::exception_ptr kept[1000];
+    for (std::exception_ptr& each : kept) each = refusal();
+  };
+  EXPECT_DEATH(use_up_the_reserve(), "terminate called without an active exception");
+}
+#endif
 
 TEST(heap_new_death, foreign_pointer_is_rejected) {
   int local = 0;

@@ -7,7 +7,8 @@
 ///   int seven = ch.receive();
 ///
 /// Whoever comes first waits. Values are moved, never copied; the destructor of one that was moved from must not give
-/// way. A channel belongs to the thread whose tasklets use it.
+/// way. Any thread may use a channel; it costs least while only one does. Values are moved while the channel is held:
+/// their move constructors and destructors must not use channels.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,10 +23,37 @@
 #include <utility>
 
 #include <stackless/detail/scheduler.hpp>
+#include <stackless/error.hpp>
 #include <stackless/heap.hpp>
 #include <stackless/tasklet.hpp>
 
 STACKLESS_BEGIN
+
+class channel_base;
+
+namespace detail {
+
+/// While it lives, no other thread uses the channel. That costs two stores if no other thread ever has, else a lock.
+class holding {
+ public:
+  /// Throws error: the kernel does not let threads share channels.
+  holding(const channel_base&, const scheduler&);
+  ~holding() { release(); }
+  holding(const holding&) = delete;
+  holding& operator=(const holding&) = delete;
+
+  void release() noexcept;
+
+ private:
+  bool mark(const channel_base&, const scheduler&) noexcept;
+  void hold_unused_or_shared(const channel_base&, const scheduler&);
+  void unlock() noexcept;
+
+  const channel_base* marked_ = nullptr;
+  void* lock_ = nullptr;
+};
+
+}  // namespace detail
 
 /// The queue of a channel, whatever its values are. At any time those who wait are all senders or all receivers.
 class channel_base {
@@ -35,30 +63,27 @@ class channel_base {
   channel_base& operator=(const channel_base&) = delete;
 
   /// How many wait: senders count positive, receivers negative.
-  int balance() const { return special_ == 0 ? gauge_ : gauge_ - out_of_line; }
+  int balance() const;
 
   /// The one that has waited longest.
   std::optional<tasklet> queue() const;
 
   /// Who runs first when two have met: the receiver (-1, the default), whoever was running (0), the sender (1). The
-  /// other becomes the last of the ring.
+  /// other becomes the last of the ring. A partner in another thread only becomes the last of its ring.
   int preference() const { return preference_; }
-  void preference(int p) {
-    preference_ = static_cast<std::int8_t>(p < 0 ? -1 : p > 0 ? 1 : 0);
-    set_special(prefers, preference_ != -1);
-  }
+  void preference(int p);
 
   /// Overrides the preference: the partner becomes the last of the ring, and the caller gives way to the next.
-  bool schedule_all() const { return (special_ & gives_way) != 0; }
-  void schedule_all(bool on) { set_special(gives_way, on); }
+  bool schedule_all() const { return is(gives_way); }
+  void schedule_all(bool on);
 
   /// Those who wait, and values in the buffer, can still be met; what would block throws closed_error.
   /// Iterations that wait end.
   void close();
-  void open() { set_special(closes, false); }
-  bool closing() const { return (special_ & closes) != 0; }
+  void open();
+  bool closing() const { return is(closes); }
   /// Closing, nobody waits, and the buffer is empty.
-  bool closed() const { return closing() && balance() == 0 && (special_ & holds) == 0; }
+  bool closed() const;
 
  protected:
   /// Tasklets that still wait are woken with an error.
@@ -66,11 +91,22 @@ class channel_base {
 
   // What the inlined paths do not know. With a buffer `buffers` is set, and `holds` while there is a value in it.
   static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8, holds = 16;
+  bool is(std::uint8_t bit) const { return (special_ & bit) != 0; }
   void set_special(std::uint8_t bit, bool on) {
-    const int before = balance();
+    const int before = count();
     special_ = static_cast<std::uint8_t>(on ? special_ | bit : special_ & ~bit);
     gauge_ = special_ == 0 ? before : before + out_of_line;
   }
+
+  /// Tells the channel callback. Throws what it throws.
+  void notify(detail::scheduler&, bool sending, bool will_block) const;
+
+  /// An exception takes the place of a value.
+  void send_failure(std::exception_ptr);
+
+  // All that follows is for those who hold the channel.
+
+  int count() const { return special_ == 0 ? gauge_.get() : gauge_ - out_of_line; }
 
   detail::record* front() const { return detail::untagged<detail::queue_tag>(head_); }
 
@@ -94,36 +130,41 @@ class channel_base {
       head_ = detail::tagged<detail::queue_tag>(r);
     }
     tail_ = detail::tagged<detail::queue_tag>(r);
-    r->blocked_on = this;
+    if (r->blocked_on != this) r->blocked_on = this;
   }
 
-  /// Tells the channel callback. Throws what it throws.
-  void notify(detail::scheduler&, bool sending, bool will_block) const;
+  void count_one(detail::state as, int change) { gauge_ = gauge_ + (as == detail::state::sending ? change : -change); }
+
 
   /// Throws trap_error, closed_error or deadlock_error if the caller cannot wait here.
-  void refuse_to_block(const detail::scheduler&) const;
+  void refuse_to_block(detail::scheduler&) const;
 
-  /// The caller waits, which is not refused. Returns itself, woken, perhaps to a failure.
-  detail::record* wait(detail::scheduler&, detail::state as);
+  /// The caller waits, which is not refused, and lets go of the channel. Returns itself, woken, perhaps to a failure.
+  detail::record* wait(detail::holding&, detail::scheduler&, detail::state as);
 
   /// Who runs after an exchange of values.
   enum class turn { caller, partner, others };
-  turn turn_after_send() const { return schedule_all() ? turn::others : preference_ < 0 ? turn::partner : turn::caller; }
-  turn turn_after_receive() const {
-    return schedule_all() ? turn::others : preference_ > 0 ? turn::partner : turn::caller;
+  turn turn_after_send(const detail::scheduler& s) const {
+    return is_abroad(s) ? turn::caller : schedule_all() ? turn::others : preference_ < 0 ? turn::partner : turn::caller;
   }
+  turn turn_after_receive(const detail::scheduler& s) const {
+    return is_abroad(s) ? turn::caller : schedule_all() ? turn::others : preference_ > 0 ? turn::partner : turn::caller;
+  }
+  /// The one at the front belongs to another thread.
+  bool is_abroad(const detail::scheduler& s) const { return front()->owner != &s; }
 
   /// Throws trap_error if that would switch where it is forbidden.
   static void refuse_trapped(const detail::scheduler&, turn);
 
-  /// Returns the caller, woken, perhaps to a failure.
-  static detail::record* proceed(detail::scheduler&, detail::record* partner, turn);
+  /// The partner, who has left the queue, goes on; lets go of the channel. Returns the caller, woken, perhaps to a
+  /// failure.
+  static detail::record* proceed(detail::holding&, detail::scheduler&, detail::record* partner, turn);
 
-  /// An exception takes the place of a value.
-  void send_failure(std::exception_ptr);
+  /// `r`, which has left the queue, becomes the last of its ring.
+  static void make_ready(detail::scheduler&, detail::record* r) noexcept;
 
-  /// The exception that the sender at the front sends, which goes on; null if it sends a value.
-  std::exception_ptr receive_failure(detail::scheduler&);
+  /// The exception that the sender at the front sends; it goes on.
+  std::exception_ptr receive_failure(detail::holding&, detail::scheduler&);
 
   /// While it lives, closing the channel wakes the current tasklet with end_of_iteration if it waits here.
   struct end_of_iteration {};
@@ -140,17 +181,76 @@ class channel_base {
   std::uintptr_t tail_ = 0;
   // The balance, and so much more if the channel is special: the inlined paths see a sender then, and leave it alone.
   static constexpr std::int32_t out_of_line = 1 << 30;
-  std::int32_t gauge_ = 0;
-  std::int8_t preference_ = -1;
-  std::uint8_t special_ = 0;
+  detail::relaxed<std::int32_t> gauge_ = 0;
 
- private:
-  friend void detail::stop_waiting(detail::record*) noexcept;
-  friend struct channel_access;
+  std::int8_t preference_ = -1;
+  detail::relaxed<std::uint8_t> special_ = 0;
+
+  /// The thread that uses it, by the address of its scheduler; nobody yet, or several.
+  static constexpr std::uintptr_t nobody = 0, several = 1;
+  mutable std::atomic<std::uintptr_t> used_by_ = nobody;
+  bool used_by(const detail::scheduler& s) const {
+    return used_by_.load(std::memory_order_relaxed) == reinterpret_cast<std::uintptr_t>(&s);
+  }
+
+  // Its only user is busy with the channel if `mark_` is `in_hand` or what the gauge is: the inlined paths begin by marking
+  // what they are about to change, and end by changing it. See sharing.hpp.
+  static constexpr std::int32_t unmarked = INT32_MIN, in_hand = INT32_MIN + 1;
+  mutable detail::relaxed<std::int32_t> mark_ = unmarked;
+
+  /// What holding is, to the inlined paths: they enter with the gauge as it is, and leave with what it is then.
+  class passage {
+   public:
+    passage(channel_base& c, std::int32_t gauge) : c_(c) {
+      c_.mark_ = gauge;
+      std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    ~passage() {
+      if (!left_) c_.mark_.publish(unmarked);
+    }
+    void leave(std::int32_t gauge) {
+      c_.gauge_.publish(gauge);
+      left_ = true;
+    }
+    passage(const passage&) = delete;
+    passage& operator=(const passage&) = delete;
+
+   private:
+    channel_base& c_;
+    bool left_ = false;
+  };
 
   /// Takes `r` out of the queue.
   void forget(detail::record* r) noexcept;
+
+ private:
+  friend class detail::holding;
+  friend void detail::stop_waiting(detail::record*) noexcept;
+  friend struct channel_access;
 };
+
+inline bool detail::holding::mark(const channel_base& c, const scheduler& s) noexcept {
+  c.mark_ = channel_base::in_hand;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  if (!c.used_by(s)) [[unlikely]] {
+    c.mark_.publish(channel_base::unmarked);
+    return false;
+  }
+  marked_ = &c;
+  return true;
+}
+
+inline detail::holding::holding(const channel_base& c, const scheduler& s) {
+  if (!c.used_by(s) || !mark(c, s)) [[unlikely]] hold_unused_or_shared(c, s);
+}
+
+inline void detail::holding::release() noexcept {
+  if (marked_ != nullptr) {
+    std::exchange(marked_, nullptr)->mark_.publish(channel_base::unmarked);
+  } else if (lock_ != nullptr) {
+    unlock();
+  }
+}
 
 namespace detail {
 
@@ -264,7 +364,7 @@ class channel : public channel_base {
   T receive();
 
   /// The same if it need not wait. `value` is moved from only if it was sent.
-  bool try_send(T&& value);
+  bool try_send(T&& value) { return send_if(detail::begin(), std::move(value), false); }
   std::optional<T> try_receive();
 
   /// Like send; the receiver throws the exception. Throws error: a null pointer.
@@ -297,11 +397,12 @@ class channel : public channel_base {
     T& operator*() const { return *value_; }
     iterator& operator++() {
       value_.reset();
-      if (channel_->closing() && !channel_->has_value()) return *this;
       try {
         const iterating until_closed;
-        value_.emplace(channel_->receive());
+        if (!channel_->has_ended()) value_.emplace(channel_->receive());
       } catch (const end_of_iteration&) {
+      } catch (const closed_error&) {
+        if (!channel_->has_ended()) throw;  // a sender's
       }
       return *this;
     }
@@ -324,19 +425,33 @@ class channel : public channel_base {
     std::pmr::deque<T> values{heap::memory_resource()};
   };
 
-  bool has_value() const { return balance() > 0 || (special_ & holds) != 0; }
+  bool has_value() const { return count() > 0 || is(holds); }
   /// In the buffer, for the next value: nobody overtakes a sender that waits.
-  bool has_room() const {
-    return balance() == 0 && buffer_ != nullptr && buffer_->values.size() < buffer_->capacity;
+  bool has_room() const { return count() == 0 && buffer_ != nullptr && buffer_->values.size() < buffer_->capacity; }
+  bool would_block_sender() const { return count() >= 0 && (!has_room() || closing()); }
+
+  /// For those who do not hold the channel:
+  bool has_ended() const {
+    const detail::holding held(*this, detail::here());
+    return closing() && !has_value();
   }
+
+  /// The receiver at the front, with the value; nullptr if it is not that simple.
+  detail::record* meet_receiver(detail::scheduler&, T& value);
+  /// The caller waits. The one to give way to; nullptr if it is not that simple.
+  detail::record* wait_simply(detail::scheduler&);
 
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
-  void send_begun(detail::scheduler&, T&& value);
-  T receive_begun(detail::scheduler&);
-  void send_to_receiver(detail::scheduler&, T&& value);
-  T receive_waiting(detail::scheduler&);
-  T receive_from_sender(detail::scheduler&);
+
+  /// False, and nothing done, if it would block and must not.
+  bool send_if(detail::scheduler&, T&& value, bool may_block);
+  T receive_holding(detail::holding&, detail::scheduler&);
+  /// Tells the channel callback, if the operation is going to be done.
+  void announce(detail::scheduler&, bool sending, bool may_block);
+  void send_to_receiver(detail::holding&, detail::scheduler&, T&& value);
+  T receive_waiting(detail::holding&, detail::scheduler&);
+  T receive_from_sender(detail::holding&, detail::scheduler&);
   T receive_from_buffer(detail::scheduler&);
 
   static detail::record* woken(detail::record* self) {
@@ -348,118 +463,151 @@ class channel : public channel_base {
 };
 
 template <class T>
-[[gnu::always_inline]] inline void channel<T>::send(T value) {
-  detail::scheduler& s = detail::mine();
-  if (s.unusual() || gauge_ >= 0) [[unlikely]] return send_otherwise(std::move(value));
+[[gnu::always_inline]] inline detail::record* channel<T>::meet_receiver(detail::scheduler& s, T& value) {
+  const std::int32_t gauge = gauge_;
+  if (s.unusual() || gauge >= 0 || !used_by(s)) [[unlikely]] return nullptr;
+  passage through(*this, gauge);
+  if (!used_by(s)) [[unlikely]] return nullptr;
   detail::record* receiver = front();
   cargo::put(receiver, std::move(value));
   pop_front();
-  ++gauge_;
+  through.leave(gauge + 1);
+  return receiver;
+}
+
+template <class T>
+[[gnu::always_inline]] inline void channel<T>::send(T value) {
+  detail::scheduler& s = detail::mine();
+  detail::record* receiver = meet_receiver(s, value);
+  if (receiver == nullptr) [[unlikely]] return send_otherwise(std::move(value));
   detail::insert_next(s, receiver);
   detail::raise_if_woken_to(detail::switch_to(s, s.current, receiver));
 }
 
 template <class T>
-[[gnu::always_inline]] inline T channel<T>::receive() {
-  detail::scheduler& s = detail::mine();
-  if (s.unusual() || gauge_ > 0 || s.current->next == s.current) [[unlikely]] return receive_otherwise();
+[[gnu::always_inline]] inline detail::record* channel<T>::wait_simply(detail::scheduler& s) {
+  const std::int32_t gauge = gauge_;
+  if (s.unusual() || gauge > 0 || !used_by(s) || s.current->next == s.current) [[unlikely]] return nullptr;
+  passage through(*this, gauge);
+  if (!used_by(s)) [[unlikely]] return nullptr;
   detail::record* me = s.current;
   detail::record* to = me->next;
   detail::unlink(me);
   me->state = detail::state::receiving;
   push_back(me);
-  --gauge_;
-  return cargo::take(woken(detail::switch_to(s, me, to)));
+  through.leave(gauge - 1);
+  return to;
+}
+
+template <class T>
+[[gnu::always_inline]] inline T channel<T>::receive() {
+  detail::scheduler& s = detail::mine();
+  detail::record* to = wait_simply(s);
+  if (to == nullptr) [[unlikely]] return receive_otherwise();
+  return cargo::take(woken(detail::switch_to(s, s.current, to)));
 }
 
 template <class T>
 void channel<T>::send_otherwise(T&& value) {
-  send_begun(detail::begin(), std::move(value));
+  send_if(detail::begin(), std::move(value), true);
 }
 
 template <class T>
-void channel<T>::send_begun(detail::scheduler& s, T&& value) {
-  notify(s, true, balance() >= 0 && !has_room());
-  if (balance() < 0) return send_to_receiver(s, std::move(value));
-  if (has_room() && !closing()) {
+bool channel<T>::send_if(detail::scheduler& s, T&& value, bool may_block) {
+  announce(s, true, may_block);
+  detail::holding held(*this, s);
+  if (count() < 0) {
+    send_to_receiver(held, s, std::move(value));
+    return true;
+  }
+  if (!would_block_sender()) {
     buffer_->values.push_back(std::move(value));
     set_special(holds, true);
-    return;
+    return true;
   }
+  if (!may_block) return false;
   refuse_to_block(s);
   cargo::put(s.current, std::move(value));
-  woken(wait(s, detail::state::sending));
+  woken(wait(held, s, detail::state::sending));
+  return true;
 }
 
 template <class T>
-void channel<T>::send_to_receiver(detail::scheduler& s, T&& value) {
-  refuse_trapped(s, turn_after_send());
+void channel<T>::send_to_receiver(detail::holding& held, detail::scheduler& s, T&& value) {
+  const turn next = turn_after_send(s);
+  refuse_trapped(s, next);
   detail::record* receiver = front();
   cargo::put(receiver, std::move(value));
   pop_front();
-  ++gauge_;
-  detail::raise_if_woken_to(proceed(s, receiver, turn_after_send()));
+  count_one(detail::state::receiving, -1);
+  detail::raise_if_woken_to(proceed(held, s, receiver, next));
 }
 
 template <class T>
 T channel<T>::receive_otherwise() {
-  return receive_begun(detail::begin());
+  detail::scheduler& s = detail::begin();
+  announce(s, false, true);
+  detail::holding held(*this, s);
+  return receive_holding(held, s);
 }
 
 template <class T>
-T channel<T>::receive_begun(detail::scheduler& s) {
-  notify(s, false, !has_value());
-  if ((special_ & holds) != 0) return receive_from_buffer(s);
-  return balance() > 0 ? receive_from_sender(s) : receive_waiting(s);
+T channel<T>::receive_holding(detail::holding& held, detail::scheduler& s) {
+  if (is(holds)) return receive_from_buffer(s);
+  return count() > 0 ? receive_from_sender(held, s) : receive_waiting(held, s);
 }
 
 template <class T>
-T channel<T>::receive_waiting(detail::scheduler& s) {
+std::optional<T> channel<T>::try_receive() {
+  detail::scheduler& s = detail::begin();
+  announce(s, false, false);
+  detail::holding held(*this, s);
+  if (!has_value()) return std::nullopt;
+  return receive_holding(held, s);
+}
+
+template <class T>
+void channel<T>::announce(detail::scheduler& s, bool sending, bool may_block) {
+  if (!s.heeds(detail::attention::observed)) return;
+  detail::holding held(*this, s);
+  const bool blocks = sending ? would_block_sender() : !has_value();
+  held.release();
+  if (may_block || !blocks) notify(s, sending, blocks);
+}
+
+template <class T>
+T channel<T>::receive_waiting(detail::holding& held, detail::scheduler& s) {
   refuse_to_block(s);
-  return cargo::take(woken(wait(s, detail::state::receiving)));
+  return cargo::take(woken(wait(held, s, detail::state::receiving)));
 }
 
 template <class T>
-T channel<T>::receive_from_sender(detail::scheduler& s) {
-  refuse_trapped(s, turn_after_receive());
-  if (std::exception_ptr failure = receive_failure(s)) std::rethrow_exception(std::move(failure));
+T channel<T>::receive_from_sender(detail::holding& held, detail::scheduler& s) {
+  const turn next = turn_after_receive(s);
+  refuse_trapped(s, next);
   detail::record* sender = front();
+  if (sender->sends_failure) std::rethrow_exception(receive_failure(held, s));
   T value = cargo::take_from(sender);
   pop_front();
-  --gauge_;
-  detail::raise_if_woken_to(proceed(s, sender, turn_after_receive()));
+  count_one(detail::state::sending, -1);
+  detail::raise_if_woken_to(proceed(held, s, sender, next));
   return value;
 }
 
 template <class T>
 T channel<T>::receive_from_buffer(detail::scheduler& s) {
   // There is room now for what the first sender waits with; it goes on, and nobody gives way.
-  if (balance() > 0 && !front()->sends_failure) {
+  if (count() > 0 && !front()->sends_failure) {
     detail::record* sender = front();
     buffer_->values.push_back(cargo::take_from(sender));
     pop_front();
-    --gauge_;
-    detail::append(s, sender);
+    count_one(detail::state::sending, -1);
+    make_ready(s, sender);
   }
   T value = std::move(buffer_->values.front());
   buffer_->values.pop_front();
   set_special(holds, !buffer_->values.empty());
   return value;
-}
-
-template <class T>
-bool channel<T>::try_send(T&& value) {
-  detail::scheduler& s = detail::begin();
-  if (balance() >= 0 && (!has_room() || closing())) return false;
-  send_begun(s, std::move(value));
-  return true;
-}
-
-template <class T>
-std::optional<T> channel<T>::try_receive() {
-  detail::scheduler& s = detail::begin();
-  if (!has_value()) return std::nullopt;
-  return receive_begun(s);
 }
 
 namespace detail {

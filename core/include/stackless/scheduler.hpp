@@ -39,19 +39,26 @@ struct run_options {
 
   /// The timeout is that of the whole run(), not of each tasklet's turn.
   bool total = false;
+
+  /// Tasklets that wait on a channel keep it as well: it waits for other threads, until all tasklets of this thread
+  /// have ended or somebody calls stop().
+  bool serve = false;
 };
 
-/// Takes the caller out of the ring and runs the others until nobody can run any more; tasklets that wait on a channel
-/// do not keep it. Throws what left a tasklet uncaught; the others stay scheduled. Calls may nest: the innermost
+/// Takes the caller out of the ring and runs the others until nobody can run any more. It waits for those who wait for
+/// time or descriptors (events.hpp); those who wait on a channel do not keep it. Throws what left a tasklet uncaught; the others stay scheduled. Calls may nest: the innermost
 /// returns first.
 ///
 /// With a timeout it returns the tasklet that used it up, paused: insert it to go on where it was. Tasklets are
 /// interrupted at poll() and at every operation on channels and the ring. Of nested timeouts the outermost counts.
 std::optional<tasklet> run(const run_options& options = {});
 
+/// Lets the innermost run() return if it serves, else the next that does. The other tasklets stay where they are.
+void stop();
+
 /// A place where the watchdog may interrupt the caller. Costs a load and a test.
 [[gnu::always_inline]] inline void poll() {
-  if (detail::mine().attention != 0) [[unlikely]] detail::poll_unusual();
+  if (detail::mine().heeds(~0u)) [[unlikely]] detail::poll_unusual();
 }
 
 /// Gives the others their turn; the caller becomes the last.

@@ -6,7 +6,9 @@
 ///   stackless::run();
 ///   assert(!t.alive());
 ///
-/// A tasklet belongs to the thread that made it; so does every handle to it.
+/// A tasklet belongs to the thread that made it, and runs there. Handles may go to other threads: there they can be
+/// copied and dropped, inserted, killed and thrown to, joined, and asked how the tasklet is, which may be outdated at
+/// once. What else would touch another thread's tasklet throws state_error.
 
 #include <any>
 #include <concepts>
@@ -20,7 +22,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <stackless/detail/record.hpp>
+#include <stackless/detail/scheduler.hpp>
 #include <stackless/heap.hpp>
 
 STACKLESS_BEGIN
@@ -84,12 +86,31 @@ std::any* find_local_value(record* r, const void* key);
 /// Nobody in this thread has a value under `key` any more.
 void forget_local(const void* key) noexcept;
 
-/// The last handle is gone.
-void forgotten(record*) noexcept;
+/// The handles that its own thread counts are gone: perhaps the last, perhaps others have more.
+void settle_handles(record*) noexcept;
+
+/// A handle is gone in another thread.
+void let_go_abroad(record*) noexcept;
+
+// A handle is counted without read-modify-write in the thread that the tasklet belongs to.
+
+inline void hold_on(record* r) noexcept {
+  if (r->owner == &mine()) [[likely]] {
+    ++r->handles;
+  } else {
+    r->foreign_handles.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+inline void let_go(record* r) noexcept {
+  if (r->owner != &mine()) [[unlikely]] return let_go_abroad(r);
+  if (--r->handles <= 0) settle_handles(r);
+}
 
 }  // namespace detail
 
-/// When an exception reaches a tasklet: at once, by a switch to it, or when it is its turn.
+/// When an exception reaches a tasklet: at once, by a switch to it, or when it is its turn. Those of another thread are
+/// always reached when it is their turn.
 enum class when { now, pending };
 
 /// A handle to a tasklet: counted, cheap to copy. When the last one goes, a tasklet that nobody could wake any more is
@@ -141,7 +162,7 @@ class tasklet {
   tasklet& setup();
 
   tasklet(const tasklet& other) noexcept : handle_(other.handle_) {
-    if (handle_ != 0) ++record()->handles;
+    if (handle_ != 0) detail::hold_on(record());
   }
   tasklet(tasklet&& other) noexcept : handle_(std::exchange(other.handle_, 0)) {}
   tasklet& operator=(tasklet other) noexcept {
@@ -149,17 +170,19 @@ class tasklet {
     return *this;
   }
   ~tasklet() {
-    if (handle_ != 0 && --record()->handles == 0) detail::forgotten(record());
+    if (handle_ != 0) detail::let_go(record());
   }
 
-  /// Into the ring, as the last; nothing if it is there already. Throws state_error: blocked, dead.
+  /// Into the ring of its thread, as the last; nothing if it is there already. Throws state_error: blocked, dead, its
+  /// thread has ended.
   tasklet& insert();
 
   /// Out of the ring: paused; nothing if it is not there. Throws state_error: current, blocked.
   tasklet& remove();
 
   /// Runs it now: if it is paused it is inserted as the last first, if it is scheduled it keeps its place. The order
-  /// of turns goes on from there; returns when it is the caller's turn. Throws state_error: blocked, dead.
+  /// of turns goes on from there; returns when it is the caller's turn. One of another thread is only inserted there.
+  /// Throws state_error: blocked, dead.
   void run();
 
   /// run(), and the caller leaves the ring: it is paused until somebody inserts it.
@@ -176,6 +199,17 @@ class tasklet {
   void raise(E exception) {
     throw_exception(std::make_exception_ptr(std::move(exception)));
   }
+
+  /// Moves it, which is paused or waits on a channel, to the thread that `there` belongs to. Addresses of thread-local
+  /// variables in its frames become those of that thread. Throws state_error: current, scheduled, main, of another
+  /// thread, that thread has ended.
+  void bind_thread(const tasklet& there);
+
+  /// Moves it to the calling thread. Its own must have ended; until then it can be moved only from there.
+  void bind_thread();
+
+  /// Its thread has ended: it stays as it is until somebody moves it to another.
+  bool orphaned() const noexcept;
 
   /// Blocks the calling tasklet until this one has ended. Throws as channel<T>::receive does; state_error: itself.
   void join();

@@ -3,6 +3,7 @@
 /// The record of a tasklet: what is known of it beside its stack. It lives in the region, at one address for life, and
 /// is inlined into programs: a change of its layout changes STACKLESS_LAYOUT.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -45,6 +46,28 @@ struct exceptions_in_flight {
   bool any() const { return caught != nullptr || uncaught != 0; }
 };
 
+/// A variable that one thread writes and any may read; it costs no more than a plain one.
+template <class T>
+class relaxed {
+ public:
+  constexpr relaxed(T value) : value_(value) {}
+  relaxed(const relaxed&) = delete;
+  relaxed& operator=(const relaxed&) = delete;
+  T operator=(T value) {
+    value_.store(value, std::memory_order_relaxed);
+    return value;
+  }
+  /// Whoever reads this value with acquire order sees what was written before.
+  void publish(T value) { value_.store(value, std::memory_order_release); }
+  T acquire() const { return value_.load(std::memory_order_acquire); }
+  T get() const { return value_.load(std::memory_order_relaxed); }
+  operator T() const { return get(); }
+  T operator->() const { return get(); }
+
+ private:
+  std::atomic<T> value_;
+};
+
 /// Runs the callable that waits at `closure`, or with `run` false only destroys it. Either way the block is freed.
 using body = void (*)(void* closure, bool run);
 
@@ -53,16 +76,16 @@ struct alignas(64) record {
   arch::context context{};
   record* next = nullptr;  ///< ring: circular, in the order of turns; queue of a channel: nullptr ends it
   record* previous = nullptr;
-  scheduler* owner = nullptr;
+  relaxed<scheduler*> owner = nullptr;  ///< of the thread it belongs to
   detail::wake wake = wake::normally;
-  detail::state state = state::paused;
+  relaxed<detail::state> state = state::paused;
   bool started = false;
   bool has_cargo = false;  ///< `cargo` holds an object
-  std::uint32_t handles = 0;
+  std::int32_t handles = 0;  ///< counted by its thread; others count in `foreign_handles`, and the sum counts
 
   // What a channel operation touches besides.
   alignas(16) std::byte cargo[32]{};  ///< the value on its way, or the address of the block it is in
-  channel_base* blocked_on = nullptr;
+  relaxed<channel_base*> blocked_on = nullptr;
   stackless::slot* stack = nullptr;
   detail::body body = nullptr;
   void* closure = nullptr;
@@ -71,13 +94,18 @@ struct alignas(64) record {
   void* failure = nullptr;          ///< what wake::with_failure throws: the representation of a std::exception_ptr
   record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
   detail::extras* extras = nullptr; ///< what few tasklets have: name, locals, those who join it
+  std::atomic<std::int32_t> foreign_handles = 0;
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it
   bool block_trap = false;
   bool atomic = false;
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
-  bool blocked() const { return state == state::sending || state == state::receiving; }
+  std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }
+  bool blocked() const {
+    const detail::state now = state;
+    return now == state::sending || now == state::receiving;
+  }
   bool alive() const { return state != state::dead; }
 };
 

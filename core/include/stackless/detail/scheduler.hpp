@@ -3,6 +3,10 @@
 /// The scheduler of a thread, as far as it is inlined: the ring of those that can run, and how one gives way to
 /// another. What is rare is out of line, in scheduler.cpp.
 
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
 #include <stackless/detail/record.hpp>
 #include <stackless/switch.hpp>
 
@@ -16,14 +20,16 @@ inline constexpr std::uint32_t unsettled = 2;  ///< the current tasklet was woke
 inline constexpr std::uint32_t trapped = 4;    ///< switching is forbidden, or blocking is to some tasklet
 inline constexpr std::uint32_t observed = 8;   ///< there are callbacks
 inline constexpr std::uint32_t watched = 16;   ///< a run() has a timeout
+inline constexpr std::uint32_t mail = 32;      ///< other threads have left something in the inbox
 }  // namespace attention
 
 struct hooks;
 struct watchdog;
+struct inbox;
 
 struct scheduler {
   record* current = nullptr;
-  std::uint32_t attention = attention::unborn;
+  std::atomic<std::uint32_t> attention = attention::unborn;  ///< other threads set `mail`
   exceptions_in_flight* exceptions = nullptr;  ///< the thread's own, in the C++ runtime
   record* runner = nullptr;                    ///< the innermost caller of run()
   record* stranded = nullptr;                  ///< the outermost run() inside of one that was woken before it
@@ -32,10 +38,17 @@ struct scheduler {
   std::int32_t block_traps = 0;                ///< tasklets with block_trap
   detail::hooks* hooks = nullptr;              ///< error handler and callbacks, once there were any
   detail::watchdog* watchdog = nullptr;        ///< of the outermost run() with a timeout
+  detail::inbox* inbox = nullptr;              ///< what other threads leave
+  record* idler = nullptr;                     ///< see idle.hpp
+  std::size_t population = 0;                  ///< tasklets that are alive, without main
+  std::int32_t serving = 0;                    ///< calls of run() that wait for other threads
+  bool stopped = false;                        ///< the next such call returns at once
   record main;
 
+  bool heeds(std::uint32_t bits) const { return (attention.load(std::memory_order_relaxed) & bits) != 0; }
+
   /// True where the inlined paths do not suffice.
-  bool unusual() const { return attention != 0 || exceptions->any(); }
+  bool unusual() const { return attention.load(std::memory_order_relaxed) != 0 || exceptions->any(); }
 };
 
 extern constinit thread_local scheduler this_scheduler [[gnu::tls_model("initial-exec")]];
@@ -55,7 +68,7 @@ void be_born(scheduler&);
 /// The scheduler of this thread, made ready for use.
 inline scheduler& here() {
   scheduler& s = mine();
-  if ((s.attention & attention::unborn) != 0) [[unlikely]] be_born(s);
+  if (s.heeds(attention::unborn)) [[unlikely]] be_born(s);
   return s;
 }
 

@@ -1,0 +1,21 @@
+#pragma once
+
+/// Which threads of the process could still do something, for those who wait for others to tell a wait from a deadlock.
+
+#include <stackless/config.hpp>
+
+STACKLESS_BEGIN
+namespace census {
+
+/// Some other thread could still do something: it does not wait for mail itself.
+bool others_are_active() noexcept;
+
+/// The calling thread is about to wait for mail. False: nobody else is active.
+bool begin_waiting() noexcept;
+void end_waiting() noexcept;
+
+/// The calling thread is about to end; it does nothing any more.
+void leave() noexcept;
+
+}  // namespace census
+STACKLESS_END

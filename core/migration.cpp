@@ -1,0 +1,135 @@
+#include "core/migration.hpp"
+
+#include <link.h>
+#include <unistd.h>
+
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <stackless/channel.hpp>
+
+#include "arch/lock.hpp"
+#include "core/access.hpp"
+#include "core/extras.hpp"
+#include "core/hooks.hpp"
+#include "core/inbox.hpp"
+#include "core/record.hpp"
+#include "core/scheduler.hpp"
+#include "core/sharing.hpp"
+#include "core/slot.hpp"
+
+extern "C" {
+/// The address of a thread-local variable in the calling thread, as compilers ask for it.
+struct tls_index {
+  std::size_t module;
+  std::size_t offset;
+};
+void* __tls_get_addr(tls_index*);
+}
+
+STACKLESS_BEGIN
+namespace detail {
+namespace {
+
+/// A module's thread-local storage in the calling thread.
+struct tls_block {
+  std::size_t module;
+  std::uintptr_t begin;
+  std::size_t size;
+};
+
+std::vector<tls_block> tls_of_this_thread() {
+  std::vector<tls_block> blocks;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* argument) {
+        if (info->dlpi_tls_data == nullptr) return 0;
+        for (const auto& header : std::span(info->dlpi_phdr, info->dlpi_phnum)) {
+          if (header.p_type != PT_TLS) continue;
+          static_cast<std::vector<tls_block>*>(argument)->push_back(
+              {info->dlpi_tls_modid, reinterpret_cast<std::uintptr_t>(info->dlpi_tls_data), header.p_memsz});
+        }
+        return 0;
+      },
+      &blocks);
+  return blocks;
+}
+
+void note(std::uintptr_t* where, std::span<const tls_block> blocks, record* r) {
+  for (const tls_block& b : blocks) {
+    if (*where - b.begin < b.size) extras_of(r).thread_words.push_back({where, b.module, *where - b.begin});
+  }
+}
+
+/// `r` leaves the thread.
+void note_thread_words(record* r, std::span<const tls_block> blocks) {
+  if (r->stack == nullptr || !r->started) return;
+  note(reinterpret_cast<std::uintptr_t*>(&r->context.fp), blocks, r);
+  note(reinterpret_cast<std::uintptr_t*>(&r->context.base), blocks, r);
+  auto* const end = reinterpret_cast<std::uintptr_t*>(r->stack->top());
+  auto* word = reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(r->context.sp) - arch::red_zone);
+  for (; word < end; ++word) note(word, blocks, r);
+}
+
+/// `r` has arrived in this thread.
+void arrive(record* r) noexcept {
+  if (r->extras != nullptr) {
+    for (const thread_word& w : r->extras->thread_words) {
+      tls_index variable{w.module, w.offset};
+      *w.where = reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
+    }
+    r->extras->thread_words.clear();
+  }
+  if (!r->alive()) return;
+  begin_life(r);
+  if (std::exchange(r->block_trap, false)) set_block_trap(r, true);
+}
+
+/// The owner of `r` becomes `to`. Whoever wakes a blocked one reads it with the channel held.
+template <class IfStillThere>
+bool change_owner(record* r, scheduler* to, IfStillThere still_there) {
+  channel_base* const on = r->blocked() ? r->blocked_on.get() : nullptr;
+  const arch::locked hold(lock_of(on));
+  if (r->blocked() && r->blocked_on != on) return false;  // it is being woken
+  if (!still_there()) return false;
+  if (on != nullptr) channel_access::be_shared(*on);
+  r->owner = to;
+  return true;
+}
+
+constinit arch::spin_lock adoption;
+
+}  // namespace
+
+bool hand_over(scheduler& from, record* r, scheduler* to) {
+  if (r->alive()) note_thread_words(r, tls_of_this_thread());
+  auto arrival = letter_to([r](scheduler&) noexcept { arrive(r); });
+  const bool traps = r->block_trap;
+  if (!change_owner(r, to, [&] { return post(to, std::move(arrival)); })) {
+    if (r->extras != nullptr) r->extras->thread_words.clear();
+    return false;
+  }
+  if (traps) --from.block_traps;
+  return true;
+}
+
+bool adopt(scheduler& s, record* r) {
+  const arch::locked hold(adoption);
+  if (!change_owner(r, &s, [&] { return r->owner == &nobody; })) return false;
+  arrive(r);
+  return true;
+}
+
+void leave_tasklets(scheduler& s) {
+  if (getpid() == gettid()) return;  // the process ends with its first thread
+  const std::vector<tls_block> blocks = tls_of_this_thread();
+  records::for_each_of(s, [&](record* r) {
+    if (r->alive()) note_thread_words(r, blocks);
+    if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
+    while (!change_owner(r, &nobody, [] { return true; })) sched_yield();
+  });
+}
+
+}  // namespace detail
+STACKLESS_END

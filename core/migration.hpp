@@ -1,0 +1,31 @@
+#pragma once
+
+/// How tasklets change threads. Compilers keep addresses of thread-local variables in frames across a switch; the words
+/// that are such addresses are noted when a tasklet leaves its thread, and rewritten when it arrives in another.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <stackless/detail/scheduler.hpp>
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// A word of a parked tasklet that is the address of a thread-local variable.
+struct thread_word {
+  std::uintptr_t* where;
+  std::size_t module;  ///< as the dynamic linker numbers those with thread-local storage
+  std::size_t offset;  ///< in the module's block
+};
+
+/// `r`, paused or blocked, goes over to the thread of `to`. False, and nothing changed, if that has ended.
+bool hand_over(scheduler& from, record* r, scheduler* to);
+
+/// `r`, whose thread has ended, belongs to this one from now on. False if another thread was quicker.
+bool adopt(scheduler&, record* r);
+
+/// The thread ends: its tasklets are paused, or stay blocked, until somebody adopts them.
+void leave_tasklets(scheduler&);
+
+}  // namespace detail
+STACKLESS_END

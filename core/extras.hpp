@@ -4,6 +4,8 @@
 /// ended or dropped have seen that it is there.
 
 #include <any>
+#include <chrono>
+#include <cstdint>
 #include <list>
 #include <memory_resource>
 #include <string>
@@ -18,7 +20,7 @@
 STACKLESS_BEGIN
 namespace detail {
 
-/// Where tasklets wait for the end of another.
+/// Where tasklets wait for something to happen: the end of another, the time, a descriptor.
 class gate : public channel_base {
  public:
   /// The current tasklet waits. Throws as a receive does.
@@ -34,11 +36,23 @@ struct local {
   std::any value;
 };
 
+/// What a tasklet waits for in its thread's event_loop. Plain values, which mean the same in whatever process it waits.
+struct awaited_event {
+  enum class kind : std::uint8_t { time, readable, writable };
+
+  kind what = kind::time;
+  bool timed_out = false;  ///< the deadline came first
+  int descriptor = -1;
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  gate come;
+};
+
 struct extras {
   std::pmr::string name{heap::memory_resource()};
   std::pmr::list<local> locals{heap::memory_resource()};
   std::pmr::vector<thread_word> thread_words{heap::memory_resource()};  ///< on the way to another thread
   gate ended;
+  awaited_event awaits;
 };
 
 /// Those of `r`, made if it has none.

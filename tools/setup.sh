@@ -2,7 +2,7 @@
 
 # To configure and build. GTest and Benchmark are among them because configuring looks for everything.
 base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev libcli11-dev libdw-dev
-               libgtest-dev libbenchmark-dev'
+               libuv1-dev libgtest-dev libbenchmark-dev'
 
 # To test on this machine. Boost is only measured beside us.
 check_packages='clang libclang-rt-dev gdb python3 libboost-context-dev'
@@ -12,7 +12,7 @@ coverage_packages='gcovr'
 
 # To test for AArch64 on any other CPU.
 cross_packages='g++-aarch64-linux-gnu qemu-user-static libxxhash-dev:arm64 libunwind-dev:arm64 libdw-dev:arm64
-                libgtest-dev:arm64 libbenchmark-dev:arm64'
+                libuv1-dev:arm64 libgtest-dev:arm64 libbenchmark-dev:arm64'
 
 # install_missing <package>...: touches the network only if one of them is missing.
 install_missing() {

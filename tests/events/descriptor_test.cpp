@@ -251,6 +251,7 @@ std::string refusal(int fd, std::errc why) {
 }
 
 TEST_F(descriptors, descriptor_that_is_not_open_is_refused_by_number) {
+  sleep_for(1ms);  // by now the thread has its loop, which will not take the number
   const int fd = dup(0);
   close(fd);
   EXPECT_EQ(refusal(fd, std::errc::bad_file_descriptor),

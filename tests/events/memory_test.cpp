@@ -13,14 +13,14 @@ thread_local int allocations = 0;
 
 }  // namespace
 
-// Every other form comes down to these.
-void* operator new(std::size_t bytes) {
+// Every other form comes down to these. Inlined, gcc would find free() in the place of delete.
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   ++allocations;
   if (void* block = std::malloc(bytes)) return block;
   throw std::bad_alloc();
 }
-void operator delete(void* block) noexcept { std::free(block); }
-void operator delete(void* block, std::size_t) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block) noexcept { std::free(block); }
+[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept { std::free(block); }
 
 namespace {
 

@@ -65,7 +65,10 @@ TEST_F(sleeping, others_run_while_one_sleeps) {
     slept = true;
   });
   tasklet([&] {
-    for (; !slept; ++turns) schedule();
+    while (!slept) {
+      schedule();
+      ++turns;
+    }
   });
   run();
   EXPECT_GT(turns, 1);

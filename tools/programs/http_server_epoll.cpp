@@ -4,8 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <csignal>
-#include <memory>
+#include <string>
 #include <system_error>
 #include <unordered_map>
 
@@ -23,9 +22,10 @@ struct client {
 
 class server {
  public:
-  explicit server(std::uint16_t port) : stop_(stop_requests()), listener_(listen_on(port)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-    ask(EPOLL_CTL_ADD, stop_.get(), EPOLLIN);
-    ask(EPOLL_CTL_ADD, listener_.get(), EPOLLIN);
+  explicit server(std::uint16_t port)
+      : stop_(stop_requests()), listener_(listen_on(port)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    ask(EPOLL_CTL_ADD, stop_, EPOLLIN, &stop_);
+    ask(EPOLL_CTL_ADD, listener_, EPOLLIN, &listener_);
   }
 
   void run() {
@@ -33,28 +33,30 @@ class server {
       epoll_event events[1024];
       const int n = epoll_wait(epoll_.get(), events, std::size(events), -1);
       for (int i = 0; i < n; ++i) {
-        const int fd = events[i].data.fd;
-        if (fd == stop_.get()) return;
-        if (fd == listener_.get()) {
+        void* whose = events[i].data.ptr;
+        if (whose == &stop_) return;
+        if (whose == &listener_) {
           accept_clients();
-        } else if (client& c = *clients_.at(fd); !go_on(c)) {
-          clients_.erase(fd);
+        } else if (client& c = *static_cast<client*>(whose); !go_on(c)) {
+          clients_.erase(c.fd.get());
         }
       }
     }
   }
 
  private:
-  void ask(int operation, int fd, std::uint32_t events) {
-    epoll_event e{.events = events, .data = {.fd = fd}};
-    if (epoll_ctl(epoll_.get(), operation, fd, &e) != 0) throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+  void ask(int operation, const unique_fd& fd, std::uint32_t events, void* whose) {
+    epoll_event e{.events = events, .data = {.ptr = whose}};
+    if (epoll_ctl(epoll_.get(), operation, fd.get(), &e) != 0) {
+      throw std::system_error(errno, std::generic_category(), "epoll_ctl");
+    }
   }
 
   void accept_clients() {
     while (unique_fd fd = accept_from(listener_.get())) {
-      const int number = fd.get();
-      clients_[number] = std::make_unique<client>(client{.fd = std::move(fd), .session = {}});
-      ask(EPOLL_CTL_ADD, number, EPOLLIN);
+      client& c = clients_[fd.get()];
+      c.fd = std::move(fd);
+      ask(EPOLL_CTL_ADD, c.fd, c.asked, &c);
     }
   }
 
@@ -68,6 +70,7 @@ class server {
       c.session.take({bytes, static_cast<std::size_t>(n)});
     }
     std::string& output = c.session.output();
+    if (output.empty()) return true;  // the question is not complete
     const ssize_t n = send(c.fd.get(), output.data() + c.sent, output.size() - c.sent, MSG_NOSIGNAL);
     if (n < 0 && errno != EAGAIN) return false;
     if (n > 0) c.sent += static_cast<std::size_t>(n);
@@ -78,12 +81,12 @@ class server {
       if (c.session.over()) shutdown(c.fd.get(), SHUT_WR);
     }
     const std::uint32_t wanted = all ? EPOLLIN : EPOLLOUT;
-    if (std::exchange(c.asked, wanted) != wanted) ask(EPOLL_CTL_MOD, c.fd.get(), wanted);
+    if (std::exchange(c.asked, wanted) != wanted) ask(EPOLL_CTL_MOD, c.fd, wanted, &c);
     return true;
   }
 
   unique_fd stop_, listener_, epoll_;
-  std::unordered_map<int, std::unique_ptr<client>> clients_;
+  std::unordered_map<int, client> clients_;  ///< by descriptor
 };
 
 }  // namespace

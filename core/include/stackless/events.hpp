@@ -63,7 +63,8 @@ void sleep_for(std::chrono::nanoseconds);
 /// is so now; false: the time was up first. Any number of tasklets may wait for one descriptor, and all who wait for the
 /// same of it go on together. Throws descriptor_error, and as channel<T>::receive does.
 ///
-/// Nothing is registered afterwards, so `fd` may be closed. Whoever waits often keeps a `descriptor`.
+/// `fd` has to stay open while somebody waits for it. Nothing is registered afterwards, so it may be closed then. Whoever
+/// waits often keeps a `descriptor`.
 bool wait_readable(int fd, std::optional<std::chrono::nanoseconds> timeout = std::nullopt);
 bool wait_readable(int fd, event_clock::time_point deadline);
 bool wait_writable(int fd, std::optional<std::chrono::nanoseconds> timeout = std::nullopt);

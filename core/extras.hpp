@@ -58,6 +58,11 @@ struct extras {
 /// Those of `r`, made if it has none.
 extras& extras_of(record* r);
 
+/// It waits for what its event loop will tell, and not for another tasklet.
+inline bool awaits_event(const record* r) {
+  return r->blocked() && r->extras != nullptr && r->blocked_on == &r->extras->awaits.come;
+}
+
 /// `to`, just made by `from`, begins with copies of its tasklet_locals.
 void inherit_locals(const record* from, record* to);
 

@@ -358,7 +358,7 @@ void schedule_remove() {
 std::vector<tasklet> getuncollectables() {
   std::vector<tasklet> found;
   records::for_each_of(detail::here(), [&](detail::record* r) {
-    if (r->blocked() && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
+    if (r->blocked() && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
   });
   return found;
 }

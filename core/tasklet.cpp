@@ -347,6 +347,9 @@ void tasklet::bind_thread(const tasklet& there) {
   if (r == s.current || r->state == detail::state::ready || r->state == detail::state::running_others) {
     throw state_error("a tasklet that can run cannot be moved: remove it from the ring first");
   }
+  if (detail::awaits_event(r)) {
+    throw state_error("a tasklet that waits for time or a descriptor cannot be moved: its thread's event loop knows it");
+  }
   if (!detail::hand_over(s, r, to)) {
     throw state_error("the tasklet cannot be moved: the thread it is to go to has ended, or somebody is waking it");
   }

@@ -8,6 +8,7 @@
 #include <stackless/tasklet.hpp>
 
 #include "core/record.hpp"
+#include "core/sharing.hpp"
 
 STACKLESS_BEGIN
 
@@ -41,6 +42,15 @@ struct channel_access {
 
   /// For its only user, and with its lock held.
   static void be_shared(channel_base& c) { c.used_by_.store(channel_base::several, std::memory_order_relaxed); }
+
+  /// Takes `r` out of the queue of `on`, which may be gone if it has left it: whoever takes it out holds the channel. Then
+  /// false.
+  static bool take_out(detail::record* r, channel_base* on) noexcept {
+    const arch::locked hold(detail::lock_of(on));
+    if (on == nullptr || r->blocked_on != on) return false;
+    on->forget(r);
+    return true;
+  }
 
   /// Nobody waits, whatever the bytes of the channel say.
   static void reset(channel_base& c) {

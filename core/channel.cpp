@@ -9,6 +9,7 @@
 #include "core/idle.hpp"
 #include "core/inbox.hpp"
 #include "core/scheduler.hpp"
+#include "core/selection.hpp"
 
 STACKLESS_BEGIN
 
@@ -16,7 +17,9 @@ channel_base::~channel_base() {
   if (used_by_ == nobody) return;
   detail::scheduler& s = detail::here();
   const detail::holding held(*this, s);
+  drop_claimed();
   while (detail::record* r = front()) {
+    if (!claim_front()) continue;
     forget(r);
     detail::fail(r, std::make_exception_ptr(state_error("the channel was destroyed while the tasklet waited on it: "
                                                         "let a channel outlive those who use it")));
@@ -27,6 +30,7 @@ channel_base::~channel_base() {
 int channel_base::balance() const {
   if (used_by_ == nobody) return 0;
   const detail::holding held(*this, detail::here());
+  const_cast<channel_base*>(this)->drop_claimed();
   return count();
 }
 
@@ -101,7 +105,50 @@ void channel_base::refuse_trapped(const detail::scheduler& s, turn t) {
   if (t != turn::caller) detail::refuse_trapped_switch(s);
 }
 
+bool channel_base::claim_front() noexcept {
+  detail::record* r = front();
+  if (r->choice == nullptr || r->choice->claim(r)) return true;
+  forget(r);
+  return false;
+}
+
+void channel_base::disclaim_front(detail::scheduler& s) noexcept {
+  detail::record* r = front();
+  if (r->choice == nullptr) return;
+  forget(r);
+  r->choice->begin_anew();
+  make_ready(s, r);
+}
+
+void channel_base::drop_claimed() noexcept {
+  if (!is(selects)) return;
+  for (detail::record *r = front(), *next; r != nullptr; r = next) {
+    next = r->next;
+    if (r->choice != nullptr && r->choice->is_claimed()) forget(r);
+  }
+  if (front() == nullptr) set_special(selects, false);
+}
+
+bool channel_base::meets_receiver(const detail::scheduler& s) {
+  drop_claimed();
+  while (count() < 0) {
+    refuse_trapped(s, turn_after_send(s));
+    if (claim_front()) return true;
+  }
+  return false;
+}
+
+bool channel_base::meets_sender(const detail::scheduler& s) {
+  drop_claimed();
+  while (count() > 0) {
+    refuse_trapped(s, turn_after_receive(s));
+    if (claim_front()) return true;
+  }
+  return false;
+}
+
 void channel_base::make_ready(detail::scheduler& s, detail::record* r) noexcept {
+  r = detail::behind(r);
   if (r->owner == &s) {
     detail::append(s, r);
   } else {
@@ -111,7 +158,7 @@ void channel_base::make_ready(detail::scheduler& s, detail::record* r) noexcept 
 
 detail::record* channel_base::proceed(detail::holding& held, detail::scheduler& s, detail::record* partner, turn t) {
   if (t == turn::partner) {
-    detail::insert_next(s, partner);
+    detail::insert_next(s, detail::behind(partner));
   } else {
     make_ready(s, partner);
   }
@@ -124,9 +171,8 @@ void channel_base::send_failure(std::exception_ptr failure) {
   detail::scheduler& s = detail::begin();
   if (s.heeds(detail::attention::observed)) notify(s, true, balance() >= 0);
   detail::holding held(*this, s);
-  if (count() < 0) {
+  if (meets_receiver(s)) {
     const turn next = turn_after_send(s);
-    refuse_trapped(s, next);
     detail::record* receiver = front();
     forget(receiver);
     detail::fail(receiver, std::move(failure));

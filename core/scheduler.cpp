@@ -13,14 +13,13 @@
 #include <stackless/scheduler.hpp>
 
 #include "core/access.hpp"
-#include "arch/lock.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
 #include "core/idle.hpp"
 #include "core/inbox.hpp"
 #include "core/migration.hpp"
 #include "core/record.hpp"
-#include "core/sharing.hpp"
+#include "core/selection.hpp"
 #include "core/slot.hpp"
 #include "core/watchdog.hpp"
 
@@ -235,28 +234,23 @@ record* successor(scheduler& s, record* me) noexcept {
 }
 
 void stop_waiting(record* r) noexcept {
-  if (r->blocked()) {
-    // Whoever takes it out of the queue holds the channel, which may be gone afterwards; its lock never is.
-    channel_base* const on = r->blocked_on;
-    const arch::locked hold(lock_of(on));
-    if (on != nullptr && r->blocked_on == on) {
-      on->forget(r);
-      r->state = state::paused;
-      return;
-    }
-  } else if (r->state == state::running_others) {
+  if (r->state == state::running_others) {
     scheduler& s = *r->owner;
     record* inner = nullptr;
     record** link = &s.runner;
     for (; *link != r; link = &inner->outer_runner) inner = *link;
     *link = std::exchange(r->outer_runner, nullptr);
     if (inner != nullptr || s.stranded == r) s.stranded = inner;
-    r->state = state::paused;
+  } else if (r->state == state::choosing) {
+    const bool unmet = r->choice->claim(nullptr);
+    r->choice->leave();
+    if (!unmet) return collect(*r->owner);  // another thread has woken it
+  } else if (!r->blocked()) {
     return;
-  } else {
-    return;
+  } else if (!channel_access::take_out(r, r->blocked_on)) {
+    return collect(*r->owner);
   }
-  collect(*r->owner);  // another thread has woken it
+  r->state = state::paused;
 }
 
 record* jump(scheduler& s, record* to) {
@@ -358,7 +352,8 @@ void schedule_remove() {
 std::vector<tasklet> getuncollectables() {
   std::vector<tasklet> found;
   records::for_each_of(detail::here(), [&](detail::record* r) {
-    if (r->blocked() && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
+    const bool stands_in = r->choice != nullptr && r->choice->chooser != r;
+    if (r->blocked() && !stands_in && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
   });
   return found;
 }

@@ -65,6 +65,9 @@ void closure::add(record* r) {
   if (detail::is_abroad(r)) {
     refuse(r, "the tasklet belongs to another thread", "dump it there, or move it to this thread with bind_thread()");
   }
+  if (r->choice != nullptr) {
+    refuse(r, "the tasklet waits in a select()", "dump it while it waits on one channel, or is paused");
+  }
   if (r == r->owner->current) {
     refuse(r, "the tasklet that runs cannot be saved", "dump it from another tasklet, while it is parked");
   }

@@ -33,6 +33,11 @@ class channel_base;
 
 namespace detail {
 
+template <class T, class F>
+class receive_case;
+template <class T, class F>
+class send_case;
+
 /// While it lives, no other thread uses the channel. That costs two stores if no other thread ever has, else a lock.
 class holding {
  public:
@@ -89,8 +94,9 @@ class channel_base {
   /// Tasklets that still wait are woken with an error.
   ~channel_base();
 
-  // What the inlined paths do not know. With a buffer `buffers` is set, and `holds` while there is a value in it.
-  static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8, holds = 16;
+  // What the inlined paths do not know. With a buffer `buffers` is set, and `holds` while there is a value in it;
+  // `selects` since a select() has waited.
+  static constexpr std::uint8_t prefers = 1, gives_way = 2, closes = 4, buffers = 8, holds = 16, selects = 32;
   bool is(std::uint8_t bit) const { return (special_ & bit) != 0; }
   void set_special(std::uint8_t bit, bool on) {
     const int before = count();
@@ -152,6 +158,35 @@ class channel_base {
   }
   /// The one at the front belongs to another thread.
   bool is_abroad(const detail::scheduler& s) const { return front()->owner != &s; }
+
+  /// The one at the front is the caller's to meet. False, and it has left the queue, if it stood in for a select() that
+  /// goes on elsewhere.
+  bool claim_front() noexcept;
+  /// It is not met after all: its select() begins anew.
+  void disclaim_front(detail::scheduler&) noexcept;
+  /// Those who stood in for a select() that goes on elsewhere leave the queue.
+  void drop_claimed() noexcept;
+
+  /// Somebody waits, and is the caller's to meet. Throws trap_error if that would switch where it is forbidden.
+  bool meets_receiver(const detail::scheduler&);
+  bool meets_sender(const detail::scheduler&);
+
+  /// Whoever is claimed is met, unless an exception prevents it.
+  class meeting {
+   public:
+    meeting(channel_base& c, detail::scheduler& s) : c_(c), s_(s) {}
+    ~meeting() {
+      if (!held_) c_.disclaim_front(s_);
+    }
+    void is_held() { held_ = true; }
+    meeting(const meeting&) = delete;
+    meeting& operator=(const meeting&) = delete;
+
+   private:
+    channel_base& c_;
+    detail::scheduler& s_;
+    bool held_ = false;
+  };
 
   /// Throws trap_error if that would switch where it is forbidden.
   static void refuse_trapped(const detail::scheduler&, turn);
@@ -225,7 +260,7 @@ class channel_base {
 
  private:
   friend class detail::holding;
-  friend void detail::stop_waiting(detail::record*) noexcept;
+  friend struct detail::selection;
   friend struct channel_access;
 };
 
@@ -282,6 +317,11 @@ struct cargo {
   static T take_from(record* partner) {
     const unloading_unless_thrown done{partner};
     return T(std::move(*at(partner)));
+  }
+
+  /// A value that nobody wants any more, if there is one.
+  static void drop(record* r) noexcept {
+    if (r->has_cargo) unload(r);
   }
 
   /// Throws what `self` was woken with. A value that it has is destroyed on the way, and `self` is free of it by then:
@@ -417,6 +457,10 @@ class channel : public channel_base {
   std::default_sentinel_t end() { return {}; }
 
  private:
+  template <class, class>
+  friend class detail::receive_case;
+  template <class, class>
+  friend class detail::send_case;
   using cargo = detail::cargo<T>;
 
   struct buffer {
@@ -446,7 +490,6 @@ class channel : public channel_base {
 
   /// False, and nothing done, if it would block and must not.
   bool send_if(detail::scheduler&, T&& value, bool may_block);
-  T receive_holding(detail::holding&, detail::scheduler&);
   /// Tells the channel callback, if the operation is going to be done.
   void announce(detail::scheduler&, bool sending, bool may_block);
   void send_to_receiver(detail::holding&, detail::scheduler&, T&& value);
@@ -516,7 +559,7 @@ template <class T>
 bool channel<T>::send_if(detail::scheduler& s, T&& value, bool may_block) {
   announce(s, true, may_block);
   detail::holding held(*this, s);
-  if (count() < 0) {
+  if (meets_receiver(s)) {
     send_to_receiver(held, s, std::move(value));
     return true;
   }
@@ -535,9 +578,10 @@ bool channel<T>::send_if(detail::scheduler& s, T&& value, bool may_block) {
 template <class T>
 void channel<T>::send_to_receiver(detail::holding& held, detail::scheduler& s, T&& value) {
   const turn next = turn_after_send(s);
-  refuse_trapped(s, next);
   detail::record* receiver = front();
+  meeting with_receiver(*this, s);
   cargo::put(receiver, std::move(value));
+  with_receiver.is_held();
   pop_front();
   count_one(detail::state::receiving, -1);
   detail::raise_if_woken_to(proceed(held, s, receiver, next));
@@ -548,13 +592,9 @@ T channel<T>::receive_otherwise() {
   detail::scheduler& s = detail::begin();
   announce(s, false, true);
   detail::holding held(*this, s);
-  return receive_holding(held, s);
-}
-
-template <class T>
-T channel<T>::receive_holding(detail::holding& held, detail::scheduler& s) {
   if (is(holds)) return receive_from_buffer(s);
-  return count() > 0 ? receive_from_sender(held, s) : receive_waiting(held, s);
+  if (meets_sender(s)) return receive_from_sender(held, s);
+  return receive_waiting(held, s);
 }
 
 template <class T>
@@ -562,8 +602,9 @@ std::optional<T> channel<T>::try_receive() {
   detail::scheduler& s = detail::begin();
   announce(s, false, false);
   detail::holding held(*this, s);
-  if (!has_value()) return std::nullopt;
-  return receive_holding(held, s);
+  if (is(holds)) return receive_from_buffer(s);
+  if (meets_sender(s)) return receive_from_sender(held, s);
+  return std::nullopt;
 }
 
 template <class T>
@@ -584,10 +625,11 @@ T channel<T>::receive_waiting(detail::holding& held, detail::scheduler& s) {
 template <class T>
 T channel<T>::receive_from_sender(detail::holding& held, detail::scheduler& s) {
   const turn next = turn_after_receive(s);
-  refuse_trapped(s, next);
   detail::record* sender = front();
   if (sender->sends_failure) std::rethrow_exception(receive_failure(held, s));
+  meeting with_sender(*this, s);
   T value = cargo::take_from(sender);
+  with_sender.is_held();
   pop_front();
   count_one(detail::state::sending, -1);
   detail::raise_if_woken_to(proceed(held, s, sender, next));
@@ -597,9 +639,11 @@ T channel<T>::receive_from_sender(detail::holding& held, detail::scheduler& s) {
 template <class T>
 T channel<T>::receive_from_buffer(detail::scheduler& s) {
   // There is room now for what the first sender waits with; it goes on, and nobody gives way.
-  if (count() > 0 && !front()->sends_failure) {
+  if (count() > 0 && !front()->sends_failure && claim_front()) {
     detail::record* sender = front();
+    meeting with_sender(*this, s);
     buffer_->values.push_back(cargo::take_from(sender));
+    with_sender.is_held();
     pop_front();
     count_one(detail::state::sending, -1);
     make_ready(s, sender);

@@ -19,6 +19,7 @@ namespace detail {
 
 struct scheduler;
 struct extras;
+struct selection;
 
 /// Where a tasklet is.
 ///
@@ -27,9 +28,10 @@ struct extras;
 ///   ready             x                 -                         -       the current one included
 ///   sending           -                 x                         -
 ///   receiving         -                 x                         -
+///   choosing          -         stand-ins for it are              -       in a select()
 ///   running_others    -                 -                         x
 ///   dead              -                 -                         -
-enum class state : std::uint8_t { paused, ready, sending, receiving, running_others, dead };
+enum class state : std::uint8_t { paused, ready, sending, receiving, choosing, running_others, dead };
 
 /// Why a tasklet wakes, tested after every switch.
 enum class wake : std::uint8_t {
@@ -94,6 +96,7 @@ struct alignas(64) record {
   void* failure = nullptr;          ///< what wake::with_failure throws: the representation of a std::exception_ptr
   record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
   detail::extras* extras = nullptr; ///< what few tasklets have: name, locals, those who join it
+  detail::selection* choice = nullptr;  ///< of a select(): what it waits for; of its stand-ins as well
   std::atomic<std::int32_t> foreign_handles = 0;
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it
@@ -104,13 +107,14 @@ struct alignas(64) record {
   std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }
   bool blocked() const {
     const detail::state now = state;
-    return now == state::sending || now == state::receiving;
+    return now == state::sending || now == state::receiving || now == state::choosing;
   }
   bool alive() const { return state != state::dead; }
 };
 
 static_assert(offsetof(record, context) == 0, "a switch hands out the context; it is the record's address");
 static_assert(offsetof(record, cargo) == 64);
+static_assert(sizeof(arch::sanitized_stack) > 1 || sizeof(record) == 192);
 
 inline record* record_of(arch::context* c) { return reinterpret_cast<record*>(c); }
 

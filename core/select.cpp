@@ -1,0 +1,124 @@
+#include <stackless/select.hpp>
+
+#include <memory>
+#include <new>
+
+#include <stackless/error.hpp>
+
+#include "core/access.hpp"
+#include "core/record.hpp"
+#include "core/selection.hpp"
+
+STACKLESS_BEGIN
+namespace detail {
+
+bool selection::enter(select_case& c) {
+  channel_base& on = c.on();
+  if (on.closing()) return true;
+  record* r = records::allocate();
+  r->owner = chooser->owner.get();
+  r->choice = this;
+  r->state = c.sends() ? state::sending : state::receiving;
+  stand_ins.push_back({r, &on, &c});
+  c.prepare(r);
+  const holding held(on, *chooser->owner);
+  on.drop_claimed();
+  if (!c.must_wait()) return false;
+  on.set_special(channel_base::selects, true);
+  on.push_back(r);
+  on.count_one(r->state, 1);
+  return true;
+}
+
+void selection::leave() noexcept {
+  for (const stand_in& s : stand_ins) channel_access::take_out(s.waits, s.on);
+}
+
+void selection::take_back() {
+  for (const stand_in& s : stand_ins) s.for_case->take_back(s.waits);
+}
+
+selection::~selection() {
+  for (const stand_in& s : stand_ins) {
+    drop_failure(s.waits);
+    s.for_case->drop(s.waits);
+    records::release(s.waits);
+  }
+  chooser->choice = nullptr;
+}
+
+namespace {
+
+struct in_heap {
+  void operator()(selection* s) const {
+    std::destroy_at(s);
+    heap::deallocate(s);
+  }
+};
+
+std::unique_ptr<selection, in_heap> make_selection(record* r, std::size_t cases) {
+  void* block = heap::allocate(sizeof(selection));
+  try {
+    return std::unique_ptr<selection, in_heap>(new (block) selection(r, cases));
+  } catch (...) {
+    heap::deallocate(block);
+    throw;
+  }
+}
+
+/// Of several that need not wait, another one is looked at first each time.
+std::size_t next_turn() {
+  constinit static thread_local std::size_t turns = 0;
+  return turns++;
+}
+
+/// None if the caller has to look again.
+std::optional<std::size_t> wait_for_one(scheduler& s, std::span<select_case* const> cases) {
+  record* me = s.current;
+  const auto choice = make_selection(me, cases.size());
+  choice->refuse_to_wait(s, cases);
+  me->blocked_on = nullptr;
+  bool must_wait = true;
+  for (select_case* c : cases) must_wait = must_wait && choice->enter(*c);
+  if (!must_wait && choice->claim(nullptr)) {
+    choice->leave();
+    choice->take_back();
+    return std::nullopt;
+  }
+  record* to = successor(s, me);
+  unlink(me);
+  me->state = state::choosing;
+  record* self = give_way(s, me, to);
+  choice->leave();
+  raise_if_woken_to(self);
+  for (const selection::stand_in& in : choice->stand_ins) {
+    if (in.waits != choice->met) continue;
+    in.for_case->finish(in.waits);
+    return std::ranges::find(cases, in.for_case) - cases.begin();
+  }
+  choice->take_back();
+  return std::nullopt;
+}
+
+}  // namespace
+
+void selection::refuse_to_wait(scheduler& s, std::span<select_case* const> cases) {
+  const auto open = std::ranges::find_if(cases, [](const select_case* c) { return !c->on().closing(); });
+  (open != cases.end() ? **open : *cases.front()).on().refuse_to_block(s);
+}
+
+std::optional<std::size_t> select_one(std::span<select_case* const> cases, bool may_wait) {
+  const std::size_t first = next_turn();
+  for (;;) {
+    scheduler& s = begin();
+    for (std::size_t i = 0; i != cases.size(); ++i) {
+      const std::size_t index = (first + i) % cases.size();
+      if (cases[index]->try_now()) return index;
+    }
+    if (!may_wait) return std::nullopt;
+    if (const auto met = wait_for_one(s, cases)) return met;
+  }
+}
+
+}  // namespace detail
+STACKLESS_END

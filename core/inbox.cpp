@@ -59,8 +59,8 @@ struct inbox {
   }
 
   void put(record* r) {
-    r->next = nullptr;
-    (first_woken != nullptr ? last_woken->next : first_woken) = r;
+    r->next_woken = nullptr;
+    (first_woken != nullptr ? last_woken->next_woken : first_woken) = r;
     last_woken = r;
     announce();
   }
@@ -167,7 +167,7 @@ void collect(scheduler& s) noexcept {
     letters = std::exchange(in.first_letter, nullptr);
   }
   while (record* r = woken) {
-    woken = r->next;
+    woken = r->next_woken;
     append(s, r);
   }
   while (letters != nullptr) {

@@ -64,7 +64,7 @@ void for_each(const std::function<void(detail::record*)>& visit) {
 // Other threads make and release records meanwhile. Of theirs nothing is looked at but the owner, and whatever is read
 // there is not this thread.
 __attribute__((no_sanitize("thread"))) static bool belongs_to(const detail::record* r, const detail::scheduler& s) {
-  return r->owner == &s;
+  return *reinterpret_cast<const detail::scheduler* const volatile*>(&r->owner) == &s;
 }
 
 void for_each_of(const detail::scheduler& s, const std::function<void(detail::record*)>& visit) {

@@ -97,6 +97,7 @@ struct alignas(64) record {
   record* outer_runner = nullptr;   ///< running_others: whose run() this one's is nested in
   detail::extras* extras = nullptr; ///< what few tasklets have: name, locals, those who join it
   detail::selection* choice = nullptr;  ///< of a select(): what it waits for; of its stand-ins as well
+  record* next_woken = nullptr;         ///< in its thread's inbox
   std::atomic<std::int32_t> foreign_handles = 0;
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it

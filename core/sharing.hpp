@@ -12,7 +12,8 @@
 ///     unmark (release)                    ... use the channel, with its lock held ...
 ///
 /// membarrier(2) makes all running threads of the process execute a full barrier. If the first one reads `used_by_`
-/// before it, its mark is seen; if after it, it sees `several`, and takes the lock as everybody does from then on.
+/// before it, its mark is seen; if after it, it sees `several`, and takes the lock as everybody does from then on. While
+/// the process has one thread the inlined paths do not even mark.
 
 #include <stackless/channel.hpp>
 

@@ -10,6 +10,8 @@
 /// way. Any thread may use a channel; it costs least while only one does. Values are moved while the channel is held:
 /// their move constructors and destructors must not use channels.
 
+#include <sys/single_threaded.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -229,31 +231,21 @@ class channel_base {
   }
 
   // Its only user is busy with the channel if `mark_` is `in_hand` or what the gauge is: the inlined paths begin by marking
-  // what they are about to change, and end by changing it. See sharing.hpp.
+  // what they are about to change, and end by changing it. See core/sharing.hpp.
   static constexpr std::int32_t unmarked = INT32_MIN, in_hand = INT32_MIN + 1;
   mutable detail::relaxed<std::int32_t> mark_ = unmarked;
 
-  /// What holding is, to the inlined paths: they enter with the gauge as it is, and leave with what it is then.
-  class passage {
-   public:
-    passage(channel_base& c, std::int32_t gauge) : c_(c) {
-      c_.mark_ = gauge;
-      std::atomic_signal_fence(std::memory_order_seq_cst);
-    }
-    ~passage() {
-      if (!left_) c_.mark_.publish(unmarked);
-    }
-    void leave(std::int32_t gauge) {
-      c_.gauge_.publish(gauge);
-      left_ = true;
-    }
-    passage(const passage&) = delete;
-    passage& operator=(const passage&) = delete;
-
-   private:
-    channel_base& c_;
-    bool left_ = false;
-  };
+  /// What holding is, to the inlined paths: they enter with the gauge as it is, if that is allowed, and leave with what
+  /// it is then. A process with one thread needs no mark: a second thread cannot appear in between.
+  bool enter(const detail::scheduler& s, std::int32_t gauge) {
+    if (__libc_single_threaded) [[likely]] return true;
+    mark_ = gauge;
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    if (used_by(s)) [[likely]] return true;
+    mark_.publish(unmarked);
+    return false;
+  }
+  void leave(std::int32_t gauge) { gauge_.publish(gauge); }
 
   /// Takes `r` out of the queue.
   void forget(detail::record* r) noexcept;
@@ -480,11 +472,6 @@ class channel : public channel_base {
     return closing() && !has_value();
   }
 
-  /// The receiver at the front, with the value; nullptr if it is not that simple.
-  detail::record* meet_receiver(detail::scheduler&, T& value);
-  /// The caller waits. The one to give way to; nullptr if it is not that simple.
-  detail::record* wait_simply(detail::scheduler&);
-
   [[gnu::noinline]] void send_otherwise(T&& value);
   [[gnu::noinline]] T receive_otherwise();
 
@@ -506,48 +493,35 @@ class channel : public channel_base {
 };
 
 template <class T>
-[[gnu::always_inline]] inline detail::record* channel<T>::meet_receiver(detail::scheduler& s, T& value) {
-  const std::int32_t gauge = gauge_;
-  if (s.unusual() || gauge >= 0 || !used_by(s)) [[unlikely]] return nullptr;
-  passage through(*this, gauge);
-  if (!used_by(s)) [[unlikely]] return nullptr;
-  detail::record* receiver = front();
-  cargo::put(receiver, std::move(value));
-  pop_front();
-  through.leave(gauge + 1);
-  return receiver;
-}
-
-template <class T>
 [[gnu::always_inline]] inline void channel<T>::send(T value) {
   detail::scheduler& s = detail::mine();
-  detail::record* receiver = meet_receiver(s, value);
-  if (receiver == nullptr) [[unlikely]] return send_otherwise(std::move(value));
+  const std::int32_t gauge = gauge_;
+  // What has to be packed into a box may throw; a receiver that has left the queue must get its value.
+  if (!cargo::fits || s.unusual() || gauge >= 0 || !used_by(s) || !enter(s, gauge)) [[unlikely]] {
+    return send_otherwise(std::move(value));
+  }
+  detail::record* receiver = front();
+  pop_front();
+  leave(gauge + 1);
+  cargo::put(receiver, std::move(value));
   detail::insert_next(s, receiver);
   detail::raise_if_woken_to(detail::switch_to(s, s.current, receiver));
 }
 
 template <class T>
-[[gnu::always_inline]] inline detail::record* channel<T>::wait_simply(detail::scheduler& s) {
+[[gnu::always_inline]] inline T channel<T>::receive() {
+  detail::scheduler& s = detail::mine();
   const std::int32_t gauge = gauge_;
-  if (s.unusual() || gauge > 0 || !used_by(s) || s.current->next == s.current) [[unlikely]] return nullptr;
-  passage through(*this, gauge);
-  if (!used_by(s)) [[unlikely]] return nullptr;
+  if (s.unusual() || gauge > 0 || !used_by(s) || s.current->next == s.current || !enter(s, gauge)) [[unlikely]] {
+    return receive_otherwise();
+  }
   detail::record* me = s.current;
   detail::record* to = me->next;
   detail::unlink(me);
   me->state = detail::state::receiving;
   push_back(me);
-  through.leave(gauge - 1);
-  return to;
-}
-
-template <class T>
-[[gnu::always_inline]] inline T channel<T>::receive() {
-  detail::scheduler& s = detail::mine();
-  detail::record* to = wait_simply(s);
-  if (to == nullptr) [[unlikely]] return receive_otherwise();
-  return cargo::take(woken(detail::switch_to(s, s.current, to)));
+  leave(gauge - 1);
+  return cargo::take(woken(detail::switch_to(s, me, to)));
 }
 
 template <class T>

@@ -7,6 +7,7 @@
 #include <stackless/heap.hpp>
 #include <stackless/result.hpp>
 #include <stackless/scheduler.hpp>
+#include <stackless/select.hpp>
 #include <stackless/snapshot.hpp>
 #include <stackless/start.hpp>
 #include <stackless/tasklet.hpp>

@@ -38,3 +38,42 @@ class fcontext_partner {
 }  // namespace perf
 
 #endif
+
+#if defined(STACKLESS_PERF_MIMALLOC)
+
+#include <dlfcn.h>
+
+#include <cstddef>
+#include <cstdio>
+#include <cstdlib>
+
+namespace perf {
+
+/// mimalloc, loaded and not linked: its library has a malloc too, which would take the place of glibc's.
+class mimalloc {
+ public:
+  static void* allocate(std::size_t bytes) { return loaded.allocate(bytes); }
+  static void free(void* memory) { loaded.free(memory); }
+
+ private:
+  struct functions {
+    void* (*allocate)(std::size_t);
+    void (*free)(void*);
+  };
+
+  static functions load() {
+    void* const library = dlopen(STACKLESS_PERF_MIMALLOC, RTLD_NOW | RTLD_LOCAL);
+    if (library == nullptr) {
+      std::fprintf(stderr, "stackless-perf: %s\n", dlerror());
+      std::exit(1);
+    }
+    return {reinterpret_cast<void* (*)(std::size_t)>(dlsym(library, "mi_malloc")),
+            reinterpret_cast<void (*)(void*)>(dlsym(library, "mi_free"))};
+  }
+
+  static inline const functions loaded = load();
+};
+
+}  // namespace perf
+
+#endif

@@ -29,6 +29,7 @@ constexpr std::size_t class_size(std::size_t index) {
 }
 static_assert(class_size(7) == 128 && class_size(8) == 160 && class_size(12) == 320);
 static_assert(class_size(class_count - 1) == largest_cell);
+static_assert(cache_index::heap + class_count == cache_index::records);
 
 /// Spans long enough that the tail, which is no cell, stays small.
 constexpr std::size_t class_granules(std::size_t index) {
@@ -53,7 +54,8 @@ struct all_pools {
 
 template <std::size_t... Index>
 constexpr all_pools make_pools(std::index_sequence<Index...>) {
-  return {{cell_pool(extent_kind::heap, class_size(Index), class_granules(Index))...}};
+  return {{cell_pool(extent_kind::heap, class_size(Index), class_granules(Index),
+                     static_cast<std::uint8_t>(cache_index::heap + Index))...}};
 }
 
 constinit all_pools pools = make_pools(std::make_index_sequence<class_count>());
@@ -70,13 +72,12 @@ span* describe_large(std::size_t size, failure& why) noexcept {
     why = {failure::cause::kernel, errno, 0, sizeof(span)};
     return nullptr;
   }
-  s->flip(0);
-  s->live = 1;
+  s->make_live(0);
   return s;
 }
 
 void retire_large(span& s) noexcept {
-  s.flip(0);
+  s.make_dead(0);
   s.next = large_retired;
   large_retired = &s;
 }
@@ -119,7 +120,7 @@ bool claim_large(std::uintptr_t begin, const span_shape& home) {
   return false;
 }
 
-span* span_of(std::uintptr_t word) noexcept {
+inline span* span_of(std::uintptr_t word) noexcept {
   arch::extent* const found = arch::region::find(word);
   return found != nullptr && found->kind == extent_kind::heap ? static_cast<span*>(found) : nullptr;
 }
@@ -181,7 +182,7 @@ void* try_allocate(std::size_t bytes, std::size_t alignment, failure& why) noexc
 
 void* allocate(std::size_t bytes, std::size_t alignment) {
   if (const std::size_t units = bytes / unit + 1; units < class_of.size() && alignment <= unit) [[likely]] {
-    if (void* const cell = pools.of[class_of[units]].try_available()) [[likely]]
+    if (void* const cell = pools.of[class_of[units]].try_own()) [[likely]]
       return cell;
   }
   failure why;

@@ -28,7 +28,7 @@ block find(std::uintptr_t word) noexcept;
 void* try_allocate(std::size_t bytes, std::size_t alignment, arch::region::failure& why) noexcept;
 
 /// Makes the cell at `begin` live, in a span of the given shape. False, and nothing changed, if something
-/// lives there. Throws memory_error.
+/// lives there, or if another thread owns the span and the kernel has no membarrier. Throws memory_error.
 bool claim(std::uintptr_t begin, const span_shape& home);
 
 }  // namespace heap

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t granules_per_span = 1;
 
-constinit cell_pool pool(extent_kind::records, sizeof(detail::record), granules_per_span);
+constinit cell_pool pool(extent_kind::records, sizeof(detail::record), granules_per_span, cache_index::records);
 
 /// The span a word leads into, and which of its cells.
 struct place {

@@ -1,18 +1,15 @@
 #include "core/heap.hpp"
 
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <atomic>
 #include <cstring>
 #include <memory_resource>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "core/extents.hpp"
+#include "tests/core/heap_helpers.hpp"
 
 namespace {
 
@@ -23,15 +20,6 @@ using stackless::memory_error;
 using stackless::span;
 using stackless::span_shape;
 using stackless::arch::granule_size;
-
-std::uintptr_t word(const void* pointer) {
-  return reinterpret_cast<std::uintptr_t>(pointer);
-}
-
-bool is_zero(const void* bytes, std::size_t size) {
-  const auto* each = static_cast<const unsigned char*>(bytes);
-  return size == 0 || (each[0] == 0 && std::memcmp(each, each + 1, size - 1) == 0);
-}
 
 const std::size_t sizes[] = {0,     1,     15,    16,    17,    48,      127,     128,
                              129,   255,   256,   1000,  4095,  4096,    10000,   32767,
@@ -251,7 +239,7 @@ TEST(heap, claim_with_a_made_up_shape_is_refused) {
 }
 
 TEST(cell_pool, spans_without_live_cells_go_back_but_for_one) {
-  static constinit cell_pool pool(stackless::extent_kind::records, 192, 1);
+  static constinit cell_pool pool(stackless::extent_kind::records, 192, 1, stackless::cache_index::none);
   std::vector<void*> cells;
   std::vector<std::uintptr_t> spans;
   for (int i = 0; i < 3000; ++i) {
@@ -275,7 +263,7 @@ TEST(cell_pool, spans_without_live_cells_go_back_but_for_one) {
 }
 
 TEST(cell_pool, idle_span_makes_way_for_a_home_that_overlaps_it) {
-  static constinit cell_pool pool(stackless::extent_kind::records, 192, 1);
+  static constinit cell_pool pool(stackless::extent_kind::records, 192, 1, stackless::cache_index::none);
   void* const cell = pool.allocate();
   span& of = *static_cast<span*>(region::find(word(cell)));
   const std::uintptr_t begin = of.begin;
@@ -293,48 +281,6 @@ TEST(cell_pool, idle_span_makes_way_for_a_home_that_overlaps_it) {
   EXPECT_EQ(region::find(begin), nullptr);
 }
 
-TEST(heap, threads_free_each_others_blocks) {
-  constexpr std::size_t count = 4;
-  constexpr int rounds = 20'000;
-  std::atomic<unsigned char*> mailbox[count][16] = {};
-  std::atomic<int> wrong = 0;
-  std::vector<std::thread> threads;
-  for (std::size_t me = 0; me < count; ++me) {
-    threads.emplace_back([&, me] {
-      std::mt19937 random(static_cast<unsigned>(me));
-      for (int round = 0; round < rounds; ++round) {
-        const std::size_t size = 8 + random() % (round % 100 == 0 ? 60'000 : 300);
-        auto* bytes = static_cast<unsigned char*>(heap::allocate(size));
-        wrong += !is_zero(bytes, size);
-        bytes[0] = bytes[size - 1] = static_cast<unsigned char>(me + 1);
-        bytes = mailbox[random() % count][random() % 16].exchange(bytes, std::memory_order_acq_rel);
-        if (bytes == nullptr) continue;
-        wrong += bytes[0] == 0 || bytes[0] > count;
-        heap::deallocate(bytes);
-      }
-    });
-  }
-  for (std::thread& each : threads) each.join();
-  for (auto& boxes : mailbox) {
-    for (auto& box : boxes) heap::deallocate(box.load());
-  }
-  EXPECT_EQ(wrong, 0);
-}
-
-/// Runs `body` in a child; what it returned, or -1.
-template <class Body>
-int in_child(Body body) {
-  const pid_t child = fork();
-  if (child == 0) _exit(body());
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-std::uintptr_t chunk_of(const void* block) {
-  return word(block) / stackless::arch::chunk_size;
-}
-
 TEST(heap_fork, child_makes_a_new_start_and_may_free_what_it_inherited) {
   std::vector<void*> inherited;
   for (int i = 0; i < 3000; ++i) inherited.push_back(heap::allocate(100));
@@ -348,28 +294,5 @@ TEST(heap_fork, child_makes_a_new_start_and_may_free_what_it_inherited) {
             0);
   for (void* each : inherited) heap::deallocate(each);
 }
-
-#if !STACKLESS_TSAN  // it allows no threads in a process that forks
-TEST(heap_fork, no_lock_is_left_taken_in_the_child) {
-  std::atomic<bool> done = false;
-  std::thread busy([&] {
-    while (!done) {
-      heap::deallocate(heap::allocate(48));
-      heap::deallocate(heap::allocate(100'000));
-    }
-  });
-  for (int i = 0; i < 50; ++i) {
-    EXPECT_EQ(in_child([] {
-                alarm(20);
-                heap::deallocate(heap::allocate(48));
-                heap::deallocate(heap::allocate(100'000));
-                return 0;
-              }),
-              0);
-  }
-  done = true;
-  busy.join();
-}
-#endif
 
 }  // namespace

@@ -6,7 +6,12 @@
 ///   v.push_back(1);               // reachable from a tasklet's stack, so saved with it
 ///
 /// A program that links stackless::heap_new has every operator new and every exception served from it and need not
-/// name it. Blocks are aligned to 16 bytes. Any thread may allocate and free.
+/// name it. Blocks are aligned to 16 bytes.
+///
+/// Any thread may allocate, and free what any other has allocated, from before the first static constructor until after
+/// the last destructor. For blocks up to 32 KiB each thread has memory of its own, which it allocates from and frees in
+/// without a lock; when it ends, others use what it leaves. A child of fork() may free all that it inherits, whichever
+/// thread it was of, and allocates elsewhere.
 
 #include <cstddef>
 #include <memory_resource>

@@ -1,9 +1,6 @@
 #include "core/sharing.hpp"
 
-#include <linux/membarrier.h>
 #include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -12,6 +9,8 @@
 #include <utility>
 
 #include <stackless/error.hpp>
+
+#include "arch/fence.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -23,19 +22,6 @@ struct alignas(64) padded_lock {
   arch::spin_lock lock;
 };
 constinit std::array<padded_lock, lock_count> locks;
-
-long membarrier(int command) { return syscall(SYS_membarrier, command, 0u, 0); }
-
-/// All running threads of the process execute a full barrier.
-void barrier_for_all() {
-  if (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0) return;
-  // A process that has not said before that it will do this is refused.
-  if (membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 && membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0) {
-    return;
-  }
-  throw error("threads cannot share a channel here, the kernel refuses membarrier(2): " +
-              std::string(std::strerror(errno)) + "; allow it, or keep each channel to one thread");
-}
 
 }  // namespace
 
@@ -53,14 +39,14 @@ void holding::hold_unused_or_shared(const channel_base& c, const scheduler& s) {
   lock.lock();
   lock_ = &lock;
   if (c.used_by_.load(std::memory_order_relaxed) == channel_base::several) return;
-  try {
-    barrier_for_all();  // if it is refused, nothing has been changed
-  } catch (...) {
+  if (!arch::fence_all_threads()) {
+    const int why = errno;
     release();
-    throw;
+    throw error("threads cannot share a channel here, the kernel refuses membarrier(2): " +
+                std::string(std::strerror(why)) + "; allow it, or keep each channel to one thread");
   }
   c.used_by_.store(channel_base::several, std::memory_order_relaxed);
-  barrier_for_all();
+  arch::fence_all_threads();  // which it does not refuse any more
   const auto in_use = [&] {
     const std::int32_t mark = c.mark_.acquire();
     return mark == channel_base::in_hand || mark == c.gauge_.acquire();

@@ -7,13 +7,12 @@
 ///
 ///     the thread that uses it             the thread that wants to
 ///     mark                                used_by_ = several
-///     used_by_ == me?                     membarrier()
+///     used_by_ == me?                     fence for all threads
 ///     ... use the channel ...             wait while it is marked
 ///     unmark (release)                    ... use the channel, with its lock held ...
 ///
-/// membarrier(2) makes all running threads of the process execute a full barrier. If the first one reads `used_by_`
-/// before it, its mark is seen; if after it, it sees `several`, and takes the lock as everybody does from then on. While
-/// the process has one thread the inlined paths do not even mark.
+/// If the first one reads `used_by_` before the fence, its mark is seen; if after it, it sees `several`, and takes the lock
+/// as everybody does from then on. While the process has one thread the inlined paths do not even mark.
 
 #include <stackless/channel.hpp>
 
@@ -22,7 +21,7 @@
 STACKLESS_BEGIN
 namespace detail {
 
-/// The lock of a shared channel at this address. Channels have not locks of their own, so that one can be asked for
+/// The lock of a shared channel at this address. Channels have no locks of their own, so that one can be asked for
 /// that may be gone by now.
 arch::spin_lock& lock_of(const void* channel) noexcept;
 

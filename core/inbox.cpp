@@ -139,12 +139,13 @@ void close_inbox(scheduler& s) noexcept {
 }
 
 void send_home(record* r) noexcept {
-  r->blocked_on = nullptr;
   if (inbox* in = find(r->owner)) {
     const locked hold(in->lock);
+    r->blocked_on = nullptr;  // who sees this finds it in the inbox
     if (in->of != nullptr) return in->put(r);
   }
-  r->state = state::paused;
+  r->blocked_on = nullptr;
+  r->state.publish(state::paused);
 }
 
 bool post(scheduler* to, std::unique_ptr<letter> l) noexcept {
@@ -170,10 +171,12 @@ void collect(scheduler& s) noexcept {
     woken = r->next_woken;
     append(s, r);
   }
+  ++s.switch_traps;  // whoever gave way here would leave the rest of the letters unopened
   while (letters != nullptr) {
     const std::unique_ptr<letter> l(std::exchange(letters, inbox::after(letters)));
     l->open(s);
   }
+  --s.switch_traps;
 }
 
 bool wait_for_mail(scheduler& s, bool expectant) {

@@ -124,7 +124,8 @@ namespace {
   }
   to = announce_switch(s, me, to);
   unlink(me);
-  me->state = state::dead;
+  drop_failure(me);
+  me->state.publish(state::dead);
   reclaim_departed(s);
   s.departed = me;
   s.current = to;
@@ -141,7 +142,7 @@ void end_with_thread(record* me) noexcept {
   stop_waiting(&s.main);
   if (s.main.state == state::paused) insert_next(s, &s.main);
   unlink(me);
-  me->state = state::dead;
+  me->state.publish(state::dead);
   reclaim_departed(s);
   s.departed = me;
   s.current = &s.main;
@@ -263,6 +264,8 @@ void refuse_to_be_lost(const scheduler& s) {
 }
 
 record* revive_main(scheduler& s) {
+  collect(s);
+  if (record* woken = successor(s, s.current)) return woken;
   record* main = &s.main;
   if (main->blocked() && others_may_wake(s)) {
     keep_idler(s);
@@ -270,6 +273,7 @@ record* revive_main(scheduler& s) {
   }
   const state was = main->state;
   stop_waiting(main);
+  if (main->state == state::ready) return main;  // another thread was quicker
   insert_next(s, main);
   if (was == state::sending) {
     fail(main, std::make_exception_ptr(deadlock_error(

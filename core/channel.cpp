@@ -149,10 +149,10 @@ bool channel_base::meets_sender(const detail::scheduler& s) {
 
 void channel_base::make_ready(detail::scheduler& s, detail::record* r) noexcept {
   r = detail::behind(r);
-  if (r->owner == &s) {
-    detail::append(s, r);
-  } else {
+  if (is_abroad(s, r)) {
     detail::send_home(r);
+  } else {
+    detail::append(s, r);
   }
 }
 

@@ -82,6 +82,7 @@ void arrive(record* r) noexcept {
     }
     r->extras->thread_words.clear();
   }
+  r->arriving = false;
   if (!r->alive()) return;
   begin_life(r);
   if (std::exchange(r->block_trap, false)) set_block_trap(r, true);
@@ -90,40 +91,81 @@ void arrive(record* r) noexcept {
 /// The owner of `r` becomes `to`. Whoever wakes a blocked one reads it with the channel held.
 template <class IfStillThere>
 bool change_owner(record* r, scheduler* to, IfStillThere still_there) {
-  channel_base* const on = r->blocked() ? r->blocked_on.get() : nullptr;
+  const state seen = r->state.acquire();
+  channel_base* const on = seen == state::sending || seen == state::receiving ? r->blocked_on.get() : nullptr;
   const arch::locked hold(lock_of(on));
-  if (r->blocked() && r->blocked_on != on) return false;  // it is being woken
+  if (r->blocked() && (on == nullptr || r->blocked_on != on)) return false;  // it is being woken
   if (!still_there()) return false;
   if (on != nullptr) channel_access::be_shared(*on);
-  r->owner = to;
+  r->owner.publish(to);
   return true;
 }
 
+/// Held by those who decide whose a tasklet will be that belongs to nobody.
 constinit arch::spin_lock adoption;
 
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
-  if (r->alive()) note_thread_words(r, tls_of_this_thread());
-  auto arrival = letter_to([r](scheduler&) noexcept { arrive(r); });
-  const bool traps = r->block_trap;
+  const bool alive = r->alive(), traps = r->block_trap;
+  if (alive) note_thread_words(r, tls_of_this_thread());
+  auto arrival = letter_to([kept = tasklet_access::handle_to(r)](scheduler&) noexcept { arrive(tasklet_access::record(kept)); });
+  r->arriving = true;
   if (!change_owner(r, to, [&] { return post(to, std::move(arrival)); })) {
+    r->arriving = false;
     if (r->extras != nullptr) r->extras->thread_words.clear();
     return false;
   }
+  if (alive) --from.population;
   if (traps) --from.block_traps;
   return true;
 }
 
 bool adopt(scheduler& s, record* r) {
-  const arch::locked hold(adoption);
-  if (!change_owner(r, &s, [&] { return r->owner == &nobody; })) return false;
+  const auto orphaned = [&] { return r->owner == &nobody; };
+  const auto take = [&] {
+    const arch::locked hold(adoption);
+    return change_owner(r, &s, orphaned);
+  };
+  while (!take()) {
+    if (!orphaned()) return false;
+    sched_yield();  // somebody is waking it
+  }
   arrive(r);
   return true;
 }
 
+bool let_go_orphaned(record* r) noexcept {
+  scheduler& s = here();
+  {
+    const arch::locked hold(adoption);
+    if (r->owner != &nobody) return false;
+    // All count abroad now.
+    if (r->foreign_handles.fetch_sub(1, std::memory_order_acq_rel) + r->handles > 1) return true;
+    while (!change_owner(r, &s, [] { return true; })) sched_yield();
+  }
+  arrive(r);
+  settle_handles(r);
+  return true;
+}
+
+namespace {
+
+/// Those that could run, and that nobody could adopt, are unwound.
+void unwind_forgotten(scheduler& s) {
+  std::vector<tasklet> forgotten;
+  records::for_each_of(s, [&](record* r) {
+    if (r->state == state::ready && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
+  });
+  for (tasklet& t : forgotten) t.remove();
+}
+
+}  // namespace
+
 void leave_tasklets(scheduler& s) {
   if (getpid() == gettid()) return;  // the process ends with its first thread
+  unwind_forgotten(s);
+  reclaim_departed(s);
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {
     if (r->alive()) note_thread_words(r, blocks);

@@ -21,10 +21,15 @@ struct thread_word {
 /// `r`, paused or blocked, goes over to the thread of `to`. False, and nothing changed, if that has ended.
 bool hand_over(scheduler& from, record* r, scheduler* to);
 
-/// `r`, whose thread has ended, belongs to this one from now on. False if another thread was quicker.
+/// `r`, whose thread has ended, belongs to this one from now on. False if its thread has not, or another was quicker.
 bool adopt(scheduler&, record* r);
 
-/// The thread ends: its tasklets are paused, or stay blocked, until somebody adopts them.
+/// A handle to `r`, whose thread has ended, is gone; with the last one `r` comes to this thread, which unwinds it. False,
+/// and nothing changed, if its thread has not ended.
+bool let_go_orphaned(record* r) noexcept;
+
+/// The thread ends: its tasklets are paused, or stay blocked, until somebody adopts them. Those that could run and have
+/// no handle are unwound.
 void leave_tasklets(scheduler&);
 
 }  // namespace detail

@@ -13,7 +13,7 @@ namespace detail {
 void tasklet_entry(arch::context* self);
 
 /// It belongs to another thread, or to one that has ended.
-inline bool is_abroad(const record* r) { return r->owner != &here(); }
+bool is_abroad(const record* r) noexcept;
 
 /// Throws state_error if it does.
 void refuse_abroad(const record* r);

@@ -1,5 +1,7 @@
 #include <stackless/tasklet.hpp>
 
+#include <sched.h>
+
 #include <memory>
 
 #include <stackless/channel.hpp>
@@ -91,14 +93,18 @@ void settle_handles(record* r) noexcept {
 }
 
 void let_go_abroad(record* r) noexcept {
-  // Above zero, there is one more; else only its thread can tell.
-  if (r->foreign_handles.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-  const auto settle_if_there = [r](scheduler& s) noexcept {
-    if (records::find(reinterpret_cast<std::uintptr_t>(r)) == r && r->owner == &s) settle_handles(r);
-  };
-  if (post(r->owner, letter_to(settle_if_there))) return;
-  scheduler& s = here();
-  if (r->all_handles() == 0 && adopt(s, r)) settle_handles(r);
+  // Above one, there are more abroad.
+  for (std::int32_t abroad = r->foreign_handles.load(std::memory_order_relaxed); abroad > 1;) {
+    if (r->foreign_handles.compare_exchange_weak(abroad, abroad - 1, std::memory_order_acq_rel)) return;
+  }
+  // Else only its thread can tell, and until then this one counts.
+  for (;;) {
+    scheduler* const owner = r->owner.acquire();
+    if (owner == &mine()) return let_go(r);
+    if (post(owner, letter_to([r](scheduler&) noexcept { let_go(r); }))) return;
+    if (let_go_orphaned(r)) return;
+    sched_yield();  // its thread is about to leave it
+  }
 }
 
 namespace {
@@ -135,6 +141,13 @@ void destroy(record* r) noexcept {
 
 }  // namespace detail
 
+bool detail::is_abroad(const record* r) noexcept {
+  scheduler& s = here();
+  if (r->owner.acquire() != &s) return true;
+  if (r->arriving) collect(s);
+  return false;
+}
+
 void detail::refuse_abroad(const record* r) {
   if (!is_abroad(r)) return;
   if (r->owner == &nobody) throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
@@ -146,13 +159,22 @@ namespace {
 using detail::is_abroad;
 using detail::refuse_abroad;
 
-/// Does `f(record, scheduler)` in the thread of the tasklet.
+/// Does `f(record, scheduler)` in the thread of the tasklet. False if that has ended.
+template <class F>
+bool try_there(const tasklet& t, F f) {
+  return detail::post(tasklet_access::record(t)->owner.acquire(), detail::letter_to([t, f](detail::scheduler& s) noexcept {
+                        detail::record* r = tasklet_access::record(t);
+                        if (r->owner == &s) {
+                          f(r, s);
+                        } else {
+                          try_there(t, f);  // it has moved on meanwhile
+                        }
+                      }));
+}
+
 template <class F>
 void do_there(const tasklet& t, F f) {
-  detail::record* r = tasklet_access::record(t);
-  if (!detail::post(r->owner, detail::letter_to([t, f](detail::scheduler& s) noexcept { f(tasklet_access::record(t), s); }))) {
-    throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
-  }
+  if (!try_there(t, f)) throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
 }
 
 /// Somebody joins it there, and says so here.
@@ -177,6 +199,7 @@ void wake_pending(detail::scheduler& s, detail::record* r, std::exception_ptr fa
     r->wake = detail::wake::to_exit;
   }
   if (r->state == detail::state::paused) detail::append(s, r);
+  if (r == s.current) detail::attend(s, detail::attention::unsettled, true);
 }
 
 void refuse_unless_runnable(const detail::record* r) {
@@ -361,7 +384,7 @@ void tasklet::bind_thread(const tasklet& there) {
 void tasklet::bind_thread() {
   detail::scheduler& s = detail::begin();
   detail::record* r = record();
-  if (r->owner == &s || (r->owner == &detail::nobody && detail::adopt(s, r))) return;
+  if (!detail::is_abroad(r) || (r->owner == &detail::nobody && detail::adopt(s, r))) return;
   throw state_error("the tasklet belongs to another thread: only that can move it, with bind_thread(main_tasklet()) of "
                     "this one");
 }

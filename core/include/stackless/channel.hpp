@@ -158,8 +158,11 @@ class channel_base {
   turn turn_after_receive(const detail::scheduler& s) const {
     return is_abroad(s) ? turn::caller : schedule_all() ? turn::others : preference_ > 0 ? turn::partner : turn::caller;
   }
-  /// The one at the front belongs to another thread.
-  bool is_abroad(const detail::scheduler& s) const { return front()->owner != &s; }
+  /// The one at the front belongs to another thread, or comes from one.
+  bool is_abroad(const detail::scheduler& s) const { return is_abroad(s, front()); }
+  static bool is_abroad(const detail::scheduler& s, const detail::record* r) {
+    return r->owner.acquire() != &s || r->arriving;
+  }
 
   /// The one at the front is the caller's to meet. False, and it has left the queue, if it stood in for a select() that
   /// goes on elsewhere.
@@ -220,7 +223,7 @@ class channel_base {
   static constexpr std::int32_t out_of_line = 1 << 30;
   detail::relaxed<std::int32_t> gauge_ = 0;
 
-  std::int8_t preference_ = -1;
+  detail::relaxed<std::int8_t> preference_ = -1;
   detail::relaxed<std::uint8_t> special_ = 0;
 
   /// The thread that uses it, by the address of its scheduler; nobody yet, or several.

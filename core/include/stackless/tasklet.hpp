@@ -95,7 +95,7 @@ void let_go_abroad(record*) noexcept;
 // A handle is counted without read-modify-write in the thread that the tasklet belongs to.
 
 inline void hold_on(record* r) noexcept {
-  if (r->owner == &mine()) [[likely]] {
+  if (r->owner.acquire() == &mine()) [[likely]] {
     ++r->handles;
   } else {
     r->foreign_handles.fetch_add(1, std::memory_order_relaxed);
@@ -103,7 +103,7 @@ inline void hold_on(record* r) noexcept {
 }
 
 inline void let_go(record* r) noexcept {
-  if (r->owner != &mine()) [[unlikely]] return let_go_abroad(r);
+  if (r->owner.acquire() != &mine()) [[unlikely]] return let_go_abroad(r);
   if (--r->handles <= 0) settle_handles(r);
 }
 

@@ -102,6 +102,7 @@ struct alignas(64) record {
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it
   bool block_trap = false;
+  relaxed<bool> arriving = false;   ///< from another thread: its own has not let it in yet, and may not run it
   bool atomic = false;
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
@@ -110,7 +111,8 @@ struct alignas(64) record {
     const detail::state now = state;
     return now == state::sending || now == state::receiving || now == state::choosing;
   }
-  bool alive() const { return state != state::dead; }
+  /// Whoever sees that it has ended sees all that it did.
+  bool alive() const { return state.acquire() != state::dead; }
 };
 
 static_assert(offsetof(record, context) == 0, "a switch hands out the context; it is the record's address");

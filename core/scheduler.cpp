@@ -322,6 +322,7 @@ std::optional<tasklet> run(const run_options& options) {
   // Calls that were left inside of one that was woken before them stay inside of the next.
   detail::record*& inner = s.stranded != nullptr ? std::exchange(s.stranded, nullptr)->outer_runner : s.runner;
   me->outer_runner = std::exchange(inner, me);
+  me->serves = options.serve;
   if (options.serve) ++s.serving;
   detail::record* to = detail::successor(s, me);
   detail::unlink(me);
@@ -364,10 +365,13 @@ std::vector<tasklet> getuncollectables() {
 
 void stop() {
   detail::scheduler& s = detail::here();
-  if (s.runner != nullptr && s.serving > 0) {
-    detail::wake_runner(s);
-  } else {
+  detail::record* r = s.runner;
+  while (r != nullptr && !r->serves) r = r->outer_runner;
+  if (r == nullptr) {
     s.stopped = true;
+  } else {
+    detail::stop_waiting(r);
+    detail::insert_next(s, r);
   }
 }
 

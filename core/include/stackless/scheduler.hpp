@@ -53,7 +53,7 @@ struct run_options {
 /// interrupted at poll() and at every operation on channels and the ring. Of nested timeouts the outermost counts.
 std::optional<tasklet> run(const run_options& options = {});
 
-/// Lets the innermost run() return if it serves, else the next that does. The other tasklets stay where they are.
+/// Lets the innermost run() that serves return; if there is none, the next. The other tasklets stay where they are.
 void stop();
 
 /// A place where the watchdog may interrupt the caller. Costs a load and a test.

@@ -101,6 +101,7 @@ struct alignas(64) record {
   std::atomic<std::int32_t> foreign_handles = 0;
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it
+  bool serves = false;              ///< running_others: it waits for other threads as well
   bool block_trap = false;
   relaxed<bool> arriving = false;   ///< from another thread: its own has not let it in yet, and may not run it
   bool atomic = false;

@@ -28,7 +28,11 @@ place locate(std::uintptr_t word) {
 
 }  // namespace
 
-detail::record* allocate() { return new (pool.allocate()) detail::record; }
+detail::record* allocate() {
+  void* const cell = pool.allocate();
+  const arch::locked hold(pool.lock());  // others may be asking whose it is
+  return new (cell) detail::record;
+}
 
 detail::record* allocate_at(std::uintptr_t home) {
   const span_shape shape{.begin = home & ~(arch::granule_size * granules_per_span - 1),
@@ -63,8 +67,13 @@ void for_each(const std::function<void(detail::record*)>& visit) {
 
 // Other threads make and release records meanwhile. Of theirs nothing is looked at but the owner, and whatever is read
 // there is not this thread.
-__attribute__((no_sanitize("thread"))) static bool belongs_to(const detail::record* r, const detail::scheduler& s) {
-  return *reinterpret_cast<const detail::scheduler* const volatile*>(&r->owner) == &s;
+__attribute__((no_sanitize("thread"))) static const detail::scheduler* owner_of(const detail::record* r) {
+  return *reinterpret_cast<const detail::scheduler* const volatile*>(&r->owner);
+}
+
+static bool belongs_to(detail::record* r, const detail::scheduler& s) {
+  const arch::locked hold(pool.lock());
+  return find(reinterpret_cast<std::uintptr_t>(r)) == r && owner_of(r) == &s;
 }
 
 void for_each_of(const detail::scheduler& s, const std::function<void(detail::record*)>& visit) {

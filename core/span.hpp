@@ -154,6 +154,9 @@ class cell_pool {
   /// What the thread of the cache owns is nobody's.
   void take_back(cell_cache& of) noexcept;
 
+  /// While it is held no span goes back to the region.
+  arch::spin_lock& lock() noexcept { return lock_; }
+
   std::size_t cell_size() const noexcept { return cell_size_; }
   std::size_t span_size() const noexcept { return granules_ * arch::granule_size; }
 

@@ -101,7 +101,7 @@ bool change_owner(record* r, scheduler* to, IfStillThere still_there) {
   return true;
 }
 
-/// Held by those who decide whose a tasklet will be that belongs to nobody.
+/// Held by those who count the handles of a tasklet that belongs to nobody, or decide whose it will be.
 constinit arch::spin_lock adoption;
 
 }  // namespace
@@ -139,9 +139,9 @@ bool let_go_orphaned(record* r) noexcept {
   scheduler& s = here();
   {
     const arch::locked hold(adoption);
-    if (r->owner != &nobody) return false;
-    // All count abroad now.
-    if (r->foreign_handles.fetch_sub(1, std::memory_order_acq_rel) + r->handles > 1) return true;
+    if (r->owner.acquire() != &nobody) return false;
+    r->handles += r->foreign_handles.exchange(0, std::memory_order_acq_rel) - 1;
+    if (r->handles > 0) return true;
     while (!change_owner(r, &s, [] { return true; })) sched_yield();
   }
   arrive(r);
@@ -151,13 +151,16 @@ bool let_go_orphaned(record* r) noexcept {
 
 namespace {
 
-/// Those that could run, and that nobody could adopt, are unwound.
+/// Those that nobody could adopt are unwound.
 void unwind_forgotten(scheduler& s) {
   std::vector<tasklet> forgotten;
   records::for_each_of(s, [&](record* r) {
-    if (r->state == state::ready && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
+    if (r->alive() && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
   });
-  for (tasklet& t : forgotten) t.remove();
+  for (tasklet& t : forgotten) {
+    stop_waiting(tasklet_access::record(t));
+    t.remove();
+  }
 }
 
 }  // namespace

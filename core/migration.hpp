@@ -28,8 +28,8 @@ bool adopt(scheduler&, record* r);
 /// and nothing changed, if its thread has not ended.
 bool let_go_orphaned(record* r) noexcept;
 
-/// The thread ends: its tasklets are paused, or stay blocked, until somebody adopts them. Those that could run and have
-/// no handle are unwound.
+/// The thread ends: its tasklets are paused, or stay blocked, until somebody adopts them. Those without
+/// a handle are unwound.
 void leave_tasklets(scheduler&);
 
 }  // namespace detail

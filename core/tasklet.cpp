@@ -177,16 +177,22 @@ void do_there(const tasklet& t, F f) {
   if (!try_there(t, f)) throw state_error("the tasklet's thread has ended: bind_thread() moves it to this one");
 }
 
-/// Somebody joins it there, and says so here.
+/// Somebody joins it there, and says so here. If his thread ends before, he closes the channel.
 void join_abroad(const tasklet& t) {
   const auto ended = std::make_shared<channel<void>>(1);
-  do_there(t, [t, ended](detail::record*, detail::scheduler&) {
-    tasklet([t, ended] {
-      tasklet(t).join();
-      ended->send();
+  do_there(t, [t, teller = std::shared_ptr<channel<void>>(ended.get(), [ended](channel<void>* c) { c->close(); })](
+                  detail::record*, detail::scheduler&) {
+    tasklet([t, teller] {
+      try {
+        tasklet(t).join();
+        teller->send();
+      } catch (const error&) {
+      }
     });
   });
-  ended->receive();
+  if (ended->begin() == ended->end()) {
+    throw state_error("the tasklet's thread has ended, and the tasklet has not: bind_thread() moves it to this one");
+  }
 }
 
 /// Wakes `r`, which is alive, when it is its turn.

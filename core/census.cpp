@@ -24,9 +24,9 @@ long count_threads() noexcept {
   return static_cast<long>(task.st_nlink) - 2;  // a link for each, as each is a folder
 }
 
-/// Those that sanitizers and emulators have started before the program began; they do nothing for it. The C library
-/// knows of the one of ThreadSanitizer.
-const long threads_of_others = __libc_single_threaded || STACKLESS_TSAN ? count_threads() - 1 : 0;
+/// Those that sanitizers and emulators have started; they do nothing for the program. ThreadSanitizer's comes with the
+/// second thread of the program, the others are there before it begins.
+const long threads_of_others = STACKLESS_TSAN ? 1 : __libc_single_threaded ? count_threads() - 1 : 0;
 
 constinit arch::spin_lock lock;
 long waiting = 0;

@@ -127,15 +127,15 @@ void open_inbox(scheduler& s) {
   s.inbox = &in;
 }
 
-void close_inbox(scheduler& s) noexcept {
-  collect(s);
+bool close_inbox(scheduler& s) noexcept {
   {
     const locked hold(s.inbox->lock);
+    if (!s.inbox->empty()) return false;
     s.inbox->of = nullptr;
   }
-  collect(s);
   census::leave();
   rouse_the_expectant();
+  return true;
 }
 
 void send_home(record* r) noexcept {

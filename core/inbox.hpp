@@ -37,9 +37,10 @@ std::unique_ptr<letter> letter_to(F f) {
 /// The scheduler that tasklets belong to whose thread has ended.
 extern constinit scheduler nobody;
 
-/// The thread begins, and ends, to take what is left for it.
+/// The thread begins, and ends, to take what is left for it. It does not end, and the second returns false, while there
+/// is something.
 void open_inbox(scheduler&);
-void close_inbox(scheduler&) noexcept;
+bool close_inbox(scheduler&) noexcept;
 
 /// `r`, which another thread's tasklet has taken out of a queue that it holds, becomes the last of its ring. If its
 /// thread has ended it is paused.

@@ -104,6 +104,9 @@ bool change_owner(record* r, scheduler* to, IfStillThere still_there) {
 /// Held by those who count the handles of a tasklet that belongs to nobody, or decide whose it will be.
 constinit arch::spin_lock adoption;
 
+/// The process ends with it, and all that it has.
+bool is_first_thread() { return getpid() == gettid(); }
+
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
@@ -149,10 +152,8 @@ bool let_go_orphaned(record* r) noexcept {
   return true;
 }
 
-namespace {
-
-/// Those that nobody could adopt are unwound.
 void unwind_forgotten(scheduler& s) {
+  if (is_first_thread()) return;
   std::vector<tasklet> forgotten;
   records::for_each_of(s, [&](record* r) {
     if (r->alive() && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
@@ -163,11 +164,8 @@ void unwind_forgotten(scheduler& s) {
   }
 }
 
-}  // namespace
-
 void leave_tasklets(scheduler& s) {
-  if (getpid() == gettid()) return;  // the process ends with its first thread
-  unwind_forgotten(s);
+  if (is_first_thread()) return;
   reclaim_departed(s);
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {

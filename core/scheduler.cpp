@@ -74,8 +74,11 @@ struct farewell {
     scheduler& s = mine();
     reclaim_departed(s);
     if (s.idler != nullptr) unwind(s, s.idler);
-    close_inbox(s);
     report_uncollectables();
+    do {
+      collect(s);
+      unwind_forgotten(s);
+    } while (!close_inbox(s));
     leave_tasklets(s);
     if (s.main.extras != nullptr) drop_extras(&s.main);
     delete std::exchange(s.hooks, nullptr);

@@ -1,11 +1,21 @@
 """hot_path.py <objdump> <hot_path.cpp.o>: in each function of hot_path.cpp, the jump of the switch can be reached from
-the first instruction, and the return from where the switch lands, without a call."""
+the first instruction, and the return from where the switch lands, without a call; and no instruction locks the bus,
+orders more than its own access, or monitors memory for other threads.
+
+With --costly the file is one whose functions do: each has to be found out."""
 
 import re
 import subprocess
 import sys
 
 FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive"]
+COSTLY_FUNCTIONS = ["costly_add", "costly_exchange", "costly_compare", "costly_fence"]
+# What only those pay for who share memory with other threads: on x86-64 an exchange with memory locks without saying so,
+# and gcc writes a fence as a locked or. AArch64 has exclusive and atomic accesses, and functions that do them.
+COSTLY = re.compile(
+    r"lock\b|xchg\w*\s.*\(|xchg\w*\s.*\[|[msl]fence"
+    r"|ld(?:a)?x[rp]|st(?:l)?x[rp]|cas|ld(?:add|clr|eor|set|[su]max|[su]min)|st(?:add|clr|eor|set)|swp|d[ms]b\b|isb\b"
+    r"|.*__aarch64_(?:cas|swp|ld)")
 CALL = re.compile(r"callq?\b|blr?\s")
 SWITCH = re.compile(r"jmpq?\s+\*|br\s+x")
 LANDING = re.compile(r"endbr64|bti\s+j|hint\s+#0x24")
@@ -26,6 +36,8 @@ def instructions(text, function):
         elif match := re.match(r"\s*([0-9a-f]+):\s+(.*)", line):
             if "R_" not in match[2]:
                 found.append([int(match[1], 16), match[2], False])
+            elif "__aarch64_" in match[2]:
+                found[-1][1] += " " + match[2]
     return found
 
 
@@ -51,9 +63,12 @@ def reaches(code, start, goal):
 
 
 def main():
-    objdump, file = sys.argv[1:]
+    *options, objdump, file = sys.argv[1:]
     text = subprocess.run([objdump, "-dr", "--no-show-raw-insn", file], check=True, capture_output=True, text=True).stdout
     problems = []
+    if options == ["--costly"]:
+        missed = [f for f in COSTLY_FUNCTIONS if not any(COSTLY.match(text) for _, text, _ in instructions(text, f))]
+        sys.exit(f"nothing costly was found in {', '.join(missed)}\n{text}" if missed else 0)
     for function in FUNCTIONS:
         code = instructions(text, function)
         if not reaches(code, 0, SWITCH):
@@ -62,6 +77,7 @@ def main():
         landing = next((i for i in range(switch, len(code)) if LANDING.match(code[i][1])), len(code))
         if not reaches(code, landing, RETURN):
             problems.append(f"{function}: no way from the landing pad to the return without a call")
+        problems += [f"{function}: {instruction}" for _, instruction, _ in code if COSTLY.match(instruction)]
         if problems:
             listing = "\n".join(f"{address:6x}: {text}" for address, text, _ in code)
             problems.append(listing)

@@ -1,0 +1,140 @@
+// Messages from one thread to another, through a channel and through the queue that a program without it would have.
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <stackless/channel.hpp>
+#include <stackless/scheduler.hpp>
+#include <stackless/tasklet.hpp>
+#include <thread>
+#include <vector>
+
+#include "row.hpp"
+
+namespace {
+
+/// Senders wait while so many values are in it, the receiver while there is none.
+class queue {
+ public:
+  explicit queue(std::size_t capacity) : capacity_(capacity) {}
+
+  /// False if it is closed, and the value is not taken.
+  bool send(long value) {
+    std::unique_lock hold(mutex_);
+    has_room_.wait(hold, [&] { return closed_ || values_.size() < capacity_; });
+    if (closed_) return false;
+    values_.push_back(value);
+    hold.unlock();
+    has_value_.notify_one();
+    return true;
+  }
+
+  /// Nothing if it is closed and empty.
+  std::optional<long> receive() {
+    std::unique_lock hold(mutex_);
+    has_value_.wait(hold, [&] { return closed_ || !values_.empty(); });
+    if (values_.empty()) return std::nullopt;
+    const long value = values_.front();
+    values_.pop_front();
+    hold.unlock();
+    has_room_.notify_one();
+    return value;
+  }
+
+  void close() {
+    const std::lock_guard hold(mutex_);
+    closed_ = true;
+    has_room_.notify_all();
+    has_value_.notify_all();
+  }
+
+ private:
+  const std::size_t capacity_;
+  std::mutex mutex_;
+  std::condition_variable has_room_, has_value_;
+  std::deque<long> values_;
+  bool closed_ = false;
+};
+
+/// The same of a channel. Without a buffer a sender waits until its value has been taken.
+class shared_channel {
+ public:
+  explicit shared_channel(std::size_t capacity) {
+    if (capacity > 1) {
+      buffered_.emplace(capacity);
+    } else {
+      plain_.emplace();
+    }
+  }
+
+  bool send(long value) {
+    try {
+      channel().send(value);
+      return true;
+    } catch (const stackless::closed_error&) {
+      return false;
+    }
+  }
+
+  std::optional<long> receive() {
+    if (!channel().closing()) return channel().receive();
+    return channel().try_receive();
+  }
+
+  void close() { channel().close(); }
+
+ private:
+  stackless::channel<long>& channel() { return buffered_ ? *buffered_ : *plain_; }
+
+  std::optional<stackless::channel<long>> plain_, buffered_;
+};
+
+/// Each of `senders` threads sends 1, 2, 3...; this one receives.
+template <class Queue>
+void message(benchmark::State& state, std::size_t senders, std::size_t capacity) {
+  Queue q(capacity);
+  long received = 0;
+  std::vector<long> sent(senders);
+  std::vector<std::thread> threads;
+  for (std::size_t i = 0; i != senders; ++i) {
+    threads.emplace_back([&, i] {
+      for (long n = 1; q.send(n); ++n) sent[i] += n;
+    });
+  }
+  for (auto _ : state) received += *q.receive();
+  q.close();
+  while (const auto value = q.receive()) received += *value;
+  for (std::thread& t : threads) t.join();
+  for (const long sum : sent) received -= sum;
+  perf::finish(state, 1, received == 0);
+}
+
+const auto through_channel = &message<shared_channel>, through_queue = &message<queue>;
+BENCHMARK_CAPTURE(through_channel, one, 1, 1)->Name("threads/message")->UseRealTime();
+BENCHMARK_CAPTURE(through_queue, one, 1, 1)->Name("threads/message, mutex")->UseRealTime();
+BENCHMARK_CAPTURE(through_channel, buffered, 1, 64)->Name("threads/message, buffer of 64")->UseRealTime();
+BENCHMARK_CAPTURE(through_queue, buffered, 1, 64)->Name("threads/message, 64, mutex")->UseRealTime();
+BENCHMARK_CAPTURE(through_channel, four, 4, 1)->Name("threads/message, 4 to 1")->UseRealTime();
+BENCHMARK_CAPTURE(through_queue, four, 4, 1)->Name("threads/message, 4 to 1, mutex")->UseRealTime();
+
+// The price that a channel keeps when it has been shared once: compare with channel/message.
+void message_once_shared(benchmark::State& state) {
+  stackless::channel<long> c;
+  long sum = 0, sent = 0, expected = 0;
+  stackless::tasklet receiver([&] {
+    for (;;) sum += c.receive();
+  });
+  stackless::schedule();
+  std::thread([&] { c.balance(); }).join();
+  for (auto _ : state) {
+    c.send(++sent);
+    expected += sent;
+  }
+  const bool right = sum == expected;
+  receiver.kill();
+  perf::finish(state, 1, right);
+}
+BENCHMARK(message_once_shared)->Name("threads/message in one, once shared");
+
+}  // namespace

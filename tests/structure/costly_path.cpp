@@ -1,0 +1,22 @@
+// What must not be in the hot path, for the test that looks for it to find.
+
+#include <atomic>
+
+extern "C" {
+
+void costly_add(std::atomic<long>& n) {
+  ++n;
+}
+
+long costly_exchange(std::atomic<long>& n, long value) {
+  return n.exchange(value);
+}
+
+bool costly_compare(std::atomic<long>& n, long expected) {
+  return n.compare_exchange_strong(expected, 0);
+}
+
+void costly_fence() {
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+}

@@ -56,7 +56,7 @@ std::vector<tls_block> tls_of_this_thread() {
   return blocks;
 }
 
-// Whatever lies between the variables of a frame is looked at as well.
+// What lies between the variables of a frame is looked at as well.
 __attribute__((no_sanitize("address"))) void note(std::uintptr_t* where, std::span<const tls_block> blocks, record* r) {
   for (const tls_block& b : blocks) {
     if (*where - b.begin < b.size) extras_of(r).thread_words.push_back({where, b.module, *where - b.begin});
@@ -73,13 +73,15 @@ void note_thread_words(record* r, std::span<const tls_block> blocks) {
   for (; word < end; ++word) note(word, blocks, r);
 }
 
+__attribute__((no_sanitize("address"))) void rewrite(const thread_word& w) {
+  tls_index variable{w.module, w.offset};
+  *w.where = reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
+}
+
 /// `r` has arrived in this thread.
 void arrive(record* r) noexcept {
   if (r->extras != nullptr) {
-    for (const thread_word& w : r->extras->thread_words) {
-      tls_index variable{w.module, w.offset};
-      *w.where = reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
-    }
+    for (const thread_word& w : r->extras->thread_words) rewrite(w);
     r->extras->thread_words.clear();
   }
   r->arriving = false;
@@ -152,8 +154,8 @@ bool let_go_orphaned(record* r) noexcept {
   return true;
 }
 
-void unwind_forgotten(scheduler& s) {
-  if (is_first_thread()) return;
+bool unwind_forgotten(scheduler& s) {
+  if (is_first_thread()) return false;
   std::vector<tasklet> forgotten;
   records::for_each_of(s, [&](record* r) {
     if (r->alive() && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
@@ -162,6 +164,7 @@ void unwind_forgotten(scheduler& s) {
     stop_waiting(tasklet_access::record(t));
     t.remove();
   }
+  return !forgotten.empty();
 }
 
 void leave_tasklets(scheduler& s) {

@@ -28,8 +28,8 @@ bool adopt(scheduler&, record* r);
 /// and nothing changed, if its thread has not ended.
 bool let_go_orphaned(record* r) noexcept;
 
-/// The thread ends: its tasklets that nobody could adopt, without a handle, are unwound.
-void unwind_forgotten(scheduler&);
+/// The thread ends: its tasklets that nobody could adopt, without a handle, are unwound. False if there was none.
+bool unwind_forgotten(scheduler&);
 
 /// The others are paused, or stay blocked, until somebody adopts them.
 void leave_tasklets(scheduler&);

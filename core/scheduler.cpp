@@ -70,15 +70,18 @@ namespace {
 
 /// Lets the thread end: its tasklets are left for others.
 struct farewell {
+  // While some are unwound others run, and get mail. Those who refuse to end are left alone at last.
+  static constexpr int most_rounds = 100;
+
   ~farewell() {
     scheduler& s = mine();
     reclaim_departed(s);
     if (s.idler != nullptr) unwind(s, s.idler);
     report_uncollectables();
+    int rounds = 0;
     do {
       collect(s);
-      unwind_forgotten(s);
-    } while (!close_inbox(s));
+    } while ((unwind_forgotten(s) && ++rounds != most_rounds) || !close_inbox(s));
     leave_tasklets(s);
     if (s.main.extras != nullptr) drop_extras(&s.main);
     delete std::exchange(s.hooks, nullptr);

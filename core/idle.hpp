@@ -31,7 +31,7 @@ class event_loop {
 /// From now on the thread waits in `loop`; nullptr: it has none any more.
 void wait_in(scheduler&, event_loop* loop) noexcept;
 
-/// Some other thread could still wake a tasklet of this one.
+/// Some other thread could still wake a tasklet of this one, or has done so already.
 bool others_may_wake(const scheduler&) noexcept;
 
 /// The idler is in the ring. To be called when a tasklet is about to wait for an event.

@@ -21,8 +21,8 @@ channel_base::~channel_base() {
   while (detail::record* r = front()) {
     if (!claim_front()) continue;
     forget(r);
-    detail::fail(r, std::make_exception_ptr(state_error("the channel was destroyed while the tasklet waited on it: "
-                                                        "let a channel outlive those who use it")));
+    detail::fail(r, std::make_exception_ptr(state_error("what the tasklet waited on was destroyed: let channels, "
+                                                        "mutexes and the like outlive those who use them")));
     make_ready(s, r);
   }
 }
@@ -76,7 +76,7 @@ std::optional<tasklet> channel_base::queue() const {
 
 void channel_base::refuse_to_block(detail::scheduler& s) const {
   if (s.current->block_trap) {
-    throw trap_error("this tasklet does not like to be blocked: its block_trap is set, and nobody waits to be met");
+    throw trap_error("this tasklet does not like to be blocked: its block_trap is set, and it would have to wait here");
   }
   if (closing()) {
     throw closed_error("Send/receive operation on a closed channel: open it first, or stop when closing() says so");
@@ -84,7 +84,7 @@ void channel_base::refuse_to_block(detail::scheduler& s) const {
   const bool last = s.current->next == s.current && s.runner == nullptr;
   if (last && !detail::others_may_wake(s)) {
     throw deadlock_error(
-        "Deadlock: the last runnable tasklet cannot be blocked: first start or insert one that sends or receives");
+        "Deadlock: the last runnable tasklet cannot be blocked: first start or insert one that can wake it");
   }
   detail::refuse_trapped_switch(s);
   if (last) detail::keep_idler(s);

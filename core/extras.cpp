@@ -19,20 +19,6 @@ constexpr const void* tempval_key = nullptr;
 
 }  // namespace
 
-void gate::wait_for_opening(scheduler& s) {
-  holding held(*this, s);
-  refuse_to_block(s);
-  raise_if_woken_to(wait(held, s, state::receiving));
-}
-
-void gate::open(scheduler& s) noexcept {
-  const holding held(*this, s);
-  while (record* r = front()) {
-    forget(r);
-    make_ready(s, r);
-  }
-}
-
 extras& extras_of(record* r) {
   if (r->extras == nullptr) r->extras = new (heap::allocate(sizeof(extras))) extras;
   return *r->extras;

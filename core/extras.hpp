@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include <stackless/channel.hpp>
+#include <stackless/detail/gate.hpp>
 #include <stackless/detail/record.hpp>
 #include <stackless/heap.hpp>
 
@@ -19,16 +19,6 @@
 
 STACKLESS_BEGIN
 namespace detail {
-
-/// Where tasklets wait for something to happen: the end of another, the time, a descriptor.
-class gate : public channel_base {
- public:
-  /// The current tasklet waits. Throws as a receive does.
-  void wait_for_opening(scheduler&);
-
-  /// All who wait go on, as the last of the ring.
-  void open(scheduler&) noexcept;
-};
 
 /// A tasklet's value of a tasklet_local.
 struct local {

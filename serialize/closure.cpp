@@ -111,6 +111,8 @@ void closure::follow(std::uintptr_t word) {
     ++tasklets_[index_of(r)].handles;
   } else if (word == detail::tagged<detail::queue_tag>(r) && r->blocked()) {
     add_queue(*r->blocked_on);
+  } else if (word == detail::tagged<detail::owner_tag>(r) && r->alive()) {
+    add(r);
   }
 }
 

@@ -169,8 +169,8 @@ TEST_F(semantics_blocking, B21_whoever_waits_on_a_channel_that_goes_away_is_woke
   c.reset();
   out("main", runcount());
   run();
-  EXPECT_EQ(trace, (lines{"main 3", "a state_error: the channel was destroyed while the tasklet waited on it",
-                          "b state_error: the channel was destroyed while the tasklet waited on it"}));
+  EXPECT_EQ(trace, (lines{"main 3", "a state_error: what the tasklet waited on was destroyed",
+                          "b state_error: what the tasklet waited on was destroyed"}));
 }
 
 TEST_F(semantics_blocking, B22_a_forgotten_paused_tasklet_is_unwound) {

@@ -10,5 +10,6 @@
 #include <stackless/select.hpp>
 #include <stackless/snapshot.hpp>
 #include <stackless/start.hpp>
+#include <stackless/sync.hpp>
 #include <stackless/tasklet.hpp>
 #include <stackless/tasklet_local.hpp>

@@ -126,6 +126,7 @@ inline record* record_of(arch::context* c) { return reinterpret_cast<record*>(c)
 // to keep its tasklet, and to take it along into a snapshot, carries a tag in the bits that alignment leaves free.
 inline constexpr std::uintptr_t handle_tag = 1;  ///< a counted handle
 inline constexpr std::uintptr_t queue_tag = 2;   ///< an end of a channel's queue
+inline constexpr std::uintptr_t owner_tag = 3;   ///< whose a mutex is
 
 template <std::uintptr_t tag>
 std::uintptr_t tagged(const record* r) {

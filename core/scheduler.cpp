@@ -177,9 +177,8 @@ __attribute__((no_sanitize("null"))) void tasklet_entry(arch::context* self) {
   try {
     record* me = record_of(self);
     me->started = true;
-    const bool wanted = me->wake == wake::normally;
-    me->body(std::exchange(me->closure, nullptr), wanted);
-    if (!wanted) raise(me);
+    me->body(std::exchange(me->closure, nullptr), me->wake == wake::normally);
+    raise_if_woken_to(me);  // before it began, or last where nothing could be thrown
   } catch (const TaskletExit&) {
   } catch (const abi::__forced_unwind&) {
     end_with_thread(record_of(self));

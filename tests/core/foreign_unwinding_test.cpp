@@ -8,6 +8,8 @@
 #include <exception>
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
+#include <stackless/group.hpp>
+#include <stackless/result.hpp>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
 #include <string>
@@ -167,6 +169,37 @@ TEST(forced_unwinding, by_a_cancellation_unwinds_the_tasklet_that_runs) {
   ASSERT_EQ(pthread_join(thread, &returned), 0);
   EXPECT_EQ(returned, PTHREAD_CANCELED);
   EXPECT_EQ(between.left, std::vector{1});
+}
+
+TEST(forced_unwinding, passes_those_who_keep_the_errors_of_a_tasklet) {
+  const auto end_thread_in = [](void* (*body)(void*)) {
+    pthread_t thread;
+    bool unwound = false;
+    EXPECT_EQ(pthread_create(&thread, nullptr, body, &unwound), 0);
+    pthread_join(thread, nullptr);
+    return unwound;
+  };
+  struct unwinding {
+    bool& seen;
+    ~unwinding() { seen = true; }
+  };
+  EXPECT_TRUE(end_thread_in([](void* seen) -> void* {
+    stackless::result<void> r([seen] {
+      const unwinding here{*static_cast<bool*>(seen)};
+      pthread_exit(nullptr);
+    });
+    run();
+    return nullptr;
+  }));
+  EXPECT_TRUE(end_thread_in([](void* seen) -> void* {
+    stackless::group g;
+    g.spawn([seen] {
+      const unwinding here{*static_cast<bool*>(seen)};
+      pthread_exit(nullptr);
+    });
+    run();
+    return nullptr;
+  }));
 }
 
 }  // namespace

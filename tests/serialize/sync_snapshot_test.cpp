@@ -1,4 +1,4 @@
-// Tasklets that are saved while they wait for a mutex or its kin.
+// Tasklets that are saved while they wait for a mutex or its kin, or for a group of others.
 
 #include <gtest/gtest.h>
 
@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <stackless/stackless.hpp>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -178,6 +179,38 @@ TEST_F(sync_snapshots, wait_group_of_a_saved_frame_is_waited_for_still) {
   global.send();
   run();
   EXPECT_EQ(trace, (lines{"part", "all"}));
+}
+
+TEST_F(sync_snapshots, group_comes_back_with_its_tasklets_and_takes_their_errors) {
+  tasklet u = brought_back([] {
+    tasklet t([] {
+      stackless::group g;
+      g.spawn([] {
+        global.receive();
+        throw std::runtime_error("boom");
+      });
+      g.spawn([&] {
+        try {
+          stackless::channel<void>().receive();
+        } catch (const stackless::TaskletExit&) {
+          note("killed");
+          throw;
+        }
+      });
+      try {
+        g.wait();
+      } catch (const std::runtime_error& e) {
+        note(e.what());
+      }
+    });
+    run();
+    return t;
+  });
+  EXPECT_TRUE(u.blocked());
+  global.send();
+  run();
+  EXPECT_EQ(trace, (lines{"killed", "boom"}));
+  EXPECT_FALSE(u.alive());
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <stackless/detail/failure.hpp>
 #include <stackless/error.hpp>
 #include <stackless/heap.hpp>
 #include <stackless/tasklet.hpp>
@@ -36,18 +37,14 @@ class result {
       : outcome_(std::allocate_shared<outcome>(std::pmr::polymorphic_allocator<outcome>(heap::memory_resource()))),
         tasklet_(
             [into = outcome_](std::decay_t<F>&& call, std::decay_t<Args>&&... given) {
-              try {
+              into->failure = detail::failure_of([&] {
                 if constexpr (std::is_void_v<R>) {
                   std::invoke(std::move(call), std::move(given)...);
                   into->value.emplace();
                 } else {
                   into->value.emplace(std::invoke(std::move(call), std::move(given)...));
                 }
-              } catch (const TaskletExit&) {
-                throw;
-              } catch (...) {
-                into->failure = std::current_exception();
-              }
+              });
             },
             std::forward<F>(f), std::forward<Args>(args)...) {}
 

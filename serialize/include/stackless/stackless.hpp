@@ -4,6 +4,7 @@
 
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
+#include <stackless/group.hpp>
 #include <stackless/heap.hpp>
 #include <stackless/result.hpp>
 #include <stackless/scheduler.hpp>

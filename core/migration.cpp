@@ -87,7 +87,10 @@ void arrive(record* r) noexcept {
   r->arriving = false;
   if (!r->alive()) return;
   begin_life(r);
-  if (std::exchange(r->block_trap, false)) set_block_trap(r, true);
+  if (r->block_trap) {
+    r->block_trap = false;  // of the thread that it has left
+    set_block_trap(r, true);
+  }
 }
 
 /// The owner of `r` becomes `to`. Whoever wakes a blocked one reads it with the channel held.

@@ -423,7 +423,8 @@ std::optional<tasklet> tasklet::prev() const {
 
 bool tasklet::set_atomic(bool on) {
   refuse_abroad(record());
-  const bool before = std::exchange(record()->atomic, on);
+  const bool before = record()->atomic;
+  record()->atomic = on;
   // While an exception unwinds the caller nothing can be thrown; the next poll will do.
   if (before && !on && is_current() && std::uncaught_exceptions() == 0) detail::begin();
   return before;

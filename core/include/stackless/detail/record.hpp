@@ -101,10 +101,11 @@ struct alignas(64) record {
   std::atomic<std::int32_t> foreign_handles = 0;
   bool sends_failure = false;       ///< sending: it is `failure` that is sent
   bool iterates = false;            ///< receiving: closing the channel ends it
-  bool serves = false;              ///< running_others: it waits for other threads as well
-  bool block_trap = false;
   relaxed<bool> arriving = false;   ///< from another thread: its own has not let it in yet, and may not run it
-  bool atomic = false;
+  // Only its own thread touches these.
+  bool serves : 1 = false;          ///< running_others: it waits for other threads as well
+  bool block_trap : 1 = false;
+  bool atomic : 1 = false;
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
   std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }
@@ -118,7 +119,7 @@ struct alignas(64) record {
 
 static_assert(offsetof(record, context) == 0, "a switch hands out the context; it is the record's address");
 static_assert(offsetof(record, cargo) == 64);
-static_assert(sizeof(arch::sanitized_stack) > 1 || sizeof(record) == 192);
+static_assert(STACKLESS_ASAN || STACKLESS_TSAN || sizeof(record) == 192);
 
 inline record* record_of(arch::context* c) { return reinterpret_cast<record*>(c); }
 

@@ -49,6 +49,7 @@ struct channel_access {
     const arch::locked hold(detail::lock_of(on));
     if (on == nullptr || r->blocked_on != on) return false;
     on->forget(r);
+    r->blocked_on = nullptr;
     on->mark_ = channel_base::unmarked;  // the gauge may be again what it was before the last inlined change
     return true;
   }

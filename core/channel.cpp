@@ -208,7 +208,8 @@ void channel_base::forget(detail::record* r) noexcept {
     tail_ = detail::tagged<detail::queue_tag>(r->previous);
   }
   count_one(r->state, -1);
-  r->blocked_on = nullptr;
+  // Any other keeps the channel's name until it is in its inbox, so that its thread finds it in one of the two.
+  if (r->choice != nullptr) r->blocked_on = nullptr;
 }
 
 STACKLESS_END

@@ -11,6 +11,7 @@
 #include <stackless/channel.hpp>
 
 #include "arch/lock.hpp"
+#include "arch/thread_pointer.hpp"
 #include "core/access.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
@@ -32,6 +33,9 @@ void* __tls_get_addr(tls_index*);
 STACKLESS_BEGIN
 namespace detail {
 namespace {
+
+/// In place of a module, of a word that is the thread pointer.
+constexpr std::size_t no_module = 0;
 
 /// A module's thread-local storage in the calling thread.
 struct tls_block {
@@ -58,6 +62,7 @@ std::vector<tls_block> tls_of_this_thread() {
 
 // What lies between the variables of a frame is looked at as well.
 __attribute__((no_sanitize("address"))) void note(std::uintptr_t* where, std::span<const tls_block> blocks, record* r) {
+  if (*where == arch::thread_pointer()) extras_of(r).thread_words.push_back({where, no_module, 0});
   for (const tls_block& b : blocks) {
     if (*where - b.begin < b.size) extras_of(r).thread_words.push_back({where, b.module, *where - b.begin});
   }
@@ -75,7 +80,7 @@ void note_thread_words(record* r, std::span<const tls_block> blocks) {
 
 __attribute__((no_sanitize("address"))) void rewrite(const thread_word& w) {
   tls_index variable{w.module, w.offset};
-  *w.where = reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
+  *w.where = w.module == no_module ? arch::thread_pointer() : reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
 }
 
 /// `r` has arrived in this thread.

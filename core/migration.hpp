@@ -1,7 +1,8 @@
 #pragma once
 
-/// How tasklets change threads. Compilers keep addresses of thread-local variables in frames across a switch; the words
-/// that are such addresses are noted when a tasklet leaves its thread, and rewritten when it arrives in another.
+/// How tasklets change threads. Compilers keep addresses of thread-local variables in frames across a switch, and the
+/// thread pointer from which they compute them; the words that are such addresses are noted when a tasklet leaves its
+/// thread, and rewritten when it arrives in another.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +12,7 @@
 STACKLESS_BEGIN
 namespace detail {
 
-/// A word of a parked tasklet that is the address of a thread-local variable.
+/// A word of a parked tasklet that is the address of a thread-local variable, or the thread pointer.
 struct thread_word {
   std::uintptr_t* where;
   std::size_t module;  ///< as the dynamic linker numbers those with thread-local storage

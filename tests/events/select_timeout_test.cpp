@@ -18,8 +18,8 @@ using stackless::select;
 
 TEST(select_timeout, the_alarm_is_met_when_nobody_else_comes) {
   channel<int> c;
-  stackless::alarm limit(5ms);
   const auto begun = stackless::event_clock::now();
+  stackless::alarm limit(5ms);
   bool gave_up = false;
   EXPECT_EQ(select(on_receive(c, [](int) {}), on_receive(limit.channel(), [&] { gave_up = true; })), 1u);
   EXPECT_TRUE(gave_up);

@@ -54,8 +54,10 @@ struct channel_access {
     return true;
   }
 
-  /// Nobody waits, whatever the bytes of the channel say.
+  /// Nobody waits or has used it, whatever the bytes of the channel say.
   static void reset(channel_base& c) {
+    c.used_by_ = channel_base::nobody;
+    c.mark_ = channel_base::unmarked;
     c.head_ = c.tail_ = 0;
     c.gauge_ = c.gauge_ - c.count();
   }

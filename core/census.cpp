@@ -29,7 +29,8 @@ long count_threads() noexcept {
 const long threads_of_others = STACKLESS_TSAN ? 1 : __libc_single_threaded ? count_threads() - 1 : 0;
 
 constinit arch::spin_lock lock;
-long waiting = 0;
+long members = 0;  ///< threads that use the library
+long waiting = 0;  ///< of them
 
 // Threads that do nothing any more, but are counted until the kernel is rid of them.
 std::array<pid_t, 64> leaving;
@@ -41,25 +42,31 @@ bool is_gone(pid_t thread) noexcept {
   return access(path, F_OK) != 0;
 }
 
-/// Without those who wait. With the lock held.
-long count_active() noexcept {
-  const auto end = std::remove_if(leaving.begin(), leaving.begin() + leaving_count, is_gone);
-  leaving_count = static_cast<std::size_t>(end - leaving.begin());
-  return count_threads() - threads_of_others - static_cast<long>(leaving_count) - waiting;
+/// More than `n` threads do not wait. With the lock held.
+bool more_are_active_than(long n) noexcept {
+  if (__libc_single_threaded) return false;
+  if (members - waiting > n) return true;
+  // Others may use the library yet. A thread that goes meanwhile must not be missed twice.
+  long threads;
+  do {
+    threads = count_threads();
+    const auto end = std::remove_if(leaving.begin(), leaving.begin() + leaving_count, is_gone);
+    leaving_count = static_cast<std::size_t>(end - leaving.begin());
+  } while (threads != count_threads());
+  return threads - threads_of_others - static_cast<long>(leaving_count) - waiting > n;
 }
 
 }  // namespace
 
 bool others_are_active() noexcept {
-  if (__libc_single_threaded) return false;
   const arch::locked hold(lock);
-  return count_active() > 1;
+  return more_are_active_than(1);
 }
 
 bool begin_waiting() noexcept {
   const arch::locked hold(lock);
   ++waiting;
-  return !__libc_single_threaded && count_active() > 0;
+  return more_are_active_than(0);
 }
 
 void end_waiting() noexcept {
@@ -67,8 +74,14 @@ void end_waiting() noexcept {
   --waiting;
 }
 
+void join() noexcept {
+  const arch::locked hold(lock);
+  ++members;
+}
+
 void leave() noexcept {
   const arch::locked hold(lock);
+  --members;
   if (leaving_count != leaving.size()) leaving[leaving_count++] = static_cast<pid_t>(syscall(SYS_gettid));
 }
 

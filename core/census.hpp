@@ -14,7 +14,8 @@ bool others_are_active() noexcept;
 bool begin_waiting() noexcept;
 void end_waiting() noexcept;
 
-/// The calling thread is about to end; it does nothing any more.
+/// The calling thread begins to use the library; it is about to end, and does nothing any more.
+void join() noexcept;
 void leave() noexcept;
 
 }  // namespace census

@@ -125,6 +125,7 @@ void open_inbox(scheduler& s) {
   const locked hold(in.lock);
   in.of = &s;
   s.inbox = &in;
+  census::join();
 }
 
 bool close_inbox(scheduler& s) noexcept {

@@ -152,6 +152,7 @@ void end_with_thread(record* me) noexcept {
   reclaim_departed(s);
   s.departed = me;
   s.current = &s.main;
+  arch::forget_frames(s.main.sanitized);
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 extern "C" {
 void __sanitizer_start_switch_fiber(void** fake_stack, const void* bottom, std::size_t size);
 void __sanitizer_finish_switch_fiber(void* fake_stack, const void** old_bottom, std::size_t* old_size);
+void __asan_unpoison_memory_region(const volatile void* begin, std::size_t size);
 }
 #elif STACKLESS_TSAN
 extern "C" {
@@ -91,6 +92,13 @@ inline void drop_stack([[maybe_unused]] sanitized_stack& s) {
   if (s.fiber != nullptr) __tsan_destroy_fiber(s.fiber);
 #endif
   s = {};
+}
+
+/// The frames of that stack are skipped by somebody who stands on another one.
+inline void forget_frames([[maybe_unused]] const sanitized_stack& s) {
+#if STACKLESS_ASAN
+  __asan_unpoison_memory_region(s.bottom, s.size);
+#endif
 }
 
 /// The stack that the thread was born with.

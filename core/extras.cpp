@@ -1,8 +1,6 @@
 #include "core/extras.hpp"
 
 #include <algorithm>
-#include <memory>
-#include <new>
 #include <utility>
 
 #include <stackless/tasklet.hpp>
@@ -20,7 +18,7 @@ constexpr const void* tempval_key = nullptr;
 }  // namespace
 
 extras& extras_of(record* r) {
-  if (r->extras == nullptr) r->extras = new (heap::allocate(sizeof(extras))) extras;
+  if (r->extras == nullptr) r->extras = heap::make<extras>().release();
   return *r->extras;
 }
 
@@ -47,9 +45,7 @@ void forget_local(const void* key) noexcept {
 }
 
 void drop_extras(record* r) noexcept {
-  extras* dropped = std::exchange(r->extras, nullptr);
-  std::destroy_at(dropped);
-  heap::deallocate(dropped);
+  const heap::owned<extras> dropped(std::exchange(r->extras, nullptr));
 }
 
 std::any* find_local_value(record* r, const void* key) {

@@ -1,7 +1,6 @@
 #include <stackless/select.hpp>
 
-#include <memory>
-#include <new>
+#include <algorithm>
 
 #include <stackless/error.hpp>
 
@@ -49,23 +48,6 @@ selection::~selection() {
 
 namespace {
 
-struct in_heap {
-  void operator()(selection* s) const {
-    std::destroy_at(s);
-    heap::deallocate(s);
-  }
-};
-
-std::unique_ptr<selection, in_heap> make_selection(record* r, std::size_t cases) {
-  void* block = heap::allocate(sizeof(selection));
-  try {
-    return std::unique_ptr<selection, in_heap>(new (block) selection(r, cases));
-  } catch (...) {
-    heap::deallocate(block);
-    throw;
-  }
-}
-
 /// Of several that need not wait, another one is looked at first each time.
 std::size_t next_turn() {
   constinit static thread_local std::size_t turns = 0;
@@ -75,7 +57,7 @@ std::size_t next_turn() {
 /// None if the caller has to look again.
 std::optional<std::size_t> wait_for_one(scheduler& s, std::span<select_case* const> cases) {
   record* me = s.current;
-  const auto choice = make_selection(me, cases.size());
+  const auto choice = heap::make<selection>(me, cases.size());
   choice->refuse_to_wait(s, cases);
   me->blocked_on = nullptr;
   bool must_wait = true;

@@ -143,7 +143,6 @@ class channel_base {
 
   void count_one(detail::state as, int change) { gauge_ = gauge_ + (as == detail::state::sending ? change : -change); }
 
-
   /// Throws trap_error, closed_error or deadlock_error if the caller cannot wait here.
   void refuse_to_block(detail::scheduler&) const;
 
@@ -295,9 +294,7 @@ struct cargo {
     if constexpr (fits) {
       new (r->cargo) T(std::move(value));
     } else {
-      std::unique_ptr<void, freed> box(heap::allocate(sizeof(T), alignof(T)));
-      new (box.get()) T(std::move(value));
-      new (r->cargo) void*(box.release());
+      new (r->cargo) void*(heap::make<T>(std::move(value)).release());
     }
     r->has_cargo = true;
   }
@@ -329,23 +326,12 @@ struct cargo {
       std::destroy_at(at(self));
       raise(self);
     } else {
-      const std::unique_ptr<T, boxed> dropped(at(self));
+      const heap::owned<T> dropped(at(self));
       raise(self);
     }
   }
 
  private:
-  struct freed {
-    void operator()(void* box) const { heap::deallocate(box); }
-  };
-
-  struct boxed {
-    void operator()(T* value) const {
-      std::destroy_at(value);
-      heap::deallocate(value);
-    }
-  };
-
   static void unload(record* r) {
     T* value = at(r);
     r->has_cargo = false;

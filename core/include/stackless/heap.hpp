@@ -14,7 +14,10 @@
 /// thread it was of, and allocates elsewhere.
 
 #include <cstddef>
+#include <memory>
 #include <memory_resource>
+#include <new>
+#include <utility>
 
 #include <stackless/config.hpp>
 #include <stackless/memory_error.hpp>
@@ -34,6 +37,27 @@ std::size_t usable_size(const void* block) noexcept;
 
 /// The heap for std::pmr containers. Lives for ever.
 std::pmr::memory_resource* memory_resource() noexcept;
+
+/// Owns an object in a block of its own.
+template <class T>
+struct deleter {
+  void operator()(T* object) const {
+    std::destroy_at(object);
+    deallocate(object);
+  }
+};
+template <class T>
+using owned = std::unique_ptr<T, deleter<T>>;
+
+/// A new T in such a block. Throws memory_error, and what the constructor throws.
+template <class T, class... Args>
+owned<T> make(Args&&... args) {
+  constexpr auto free = [](void* block) { deallocate(block); };
+  std::unique_ptr<void, decltype(free)> block(allocate(sizeof(T), alignof(T)));
+  T* object = new (block.get()) T(std::forward<Args>(args)...);
+  static_cast<void>(block.release());
+  return owned<T>(object);
+}
 
 }  // namespace heap
 STACKLESS_END

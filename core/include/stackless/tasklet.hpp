@@ -37,35 +37,23 @@ namespace detail {
 template <class F, class... Args>
 class bound_call {
  public:
+  template <class Function, class... Given>
+  explicit bound_call(std::in_place_t, Function&& f, Given&&... args)
+      : f_(std::forward<Function>(f)), args_(std::forward<Given>(args)...) {}
+
   template <class... Given>
   static void* make(Given&&... given) {
-    std::unique_ptr<void, freed> block(heap::allocate(sizeof(bound_call), alignof(bound_call)));
-    new (block.get()) bound_call(std::forward<Given>(given)...);
-    return block.release();
+    return heap::make<bound_call>(std::in_place, std::forward<Given>(given)...).release();
   }
 
   static void run_or_drop(void* closure, bool run) {
-    const std::unique_ptr<bound_call, destroyed> self(static_cast<bound_call*>(closure));
+    const heap::owned<bound_call> self(static_cast<bound_call*>(closure));
     if (run) {
       std::apply([&](Args&... args) { std::invoke(std::move(self->f_), std::move(args)...); }, self->args_);
     }
   }
 
  private:
-  struct freed {
-    void operator()(void* block) const { heap::deallocate(block); }
-  };
-  struct destroyed {
-    void operator()(bound_call* self) const {
-      std::destroy_at(self);
-      heap::deallocate(self);
-    }
-  };
-
-  template <class Function, class... Given>
-  explicit bound_call(Function&& f, Given&&... args)
-      : f_(std::forward<Function>(f)), args_(std::forward<Given>(args)...) {}
-
   F f_;
   [[no_unique_address]] std::tuple<Args...> args_;
 };

@@ -149,11 +149,12 @@ void send_home(record* r) noexcept {
   r->state.publish(state::paused);
 }
 
-bool post(scheduler* to, std::unique_ptr<letter> l) noexcept {
+bool post(scheduler* to, std::unique_ptr<letter> l, record* r) noexcept {
   inbox* in = find(to);
   if (in == nullptr) return false;
   const locked hold(in->lock);
   if (in->of == nullptr) return false;
+  if (r != nullptr) r->owner.publish(to);
   in->put(l.release());
   return true;
 }

@@ -46,8 +46,8 @@ bool close_inbox(scheduler&) noexcept;
 /// thread has ended it is paused.
 void send_home(record* r) noexcept;
 
-/// False, and the letter is not opened, if that thread has ended.
-bool post(scheduler* to, std::unique_ptr<letter>) noexcept;
+/// False, and the letter is not opened, if that thread has ended. Before it is opened `given` is that thread's.
+bool post(scheduler* to, std::unique_ptr<letter>, record* given = nullptr) noexcept;
 
 /// Takes in what others have left.
 void collect(scheduler&) noexcept;

@@ -98,17 +98,25 @@ void arrive(record* r) noexcept {
   }
 }
 
-/// The owner of `r` becomes `to`. Whoever wakes a blocked one reads it with the channel held.
-template <class IfStillThere>
-bool change_owner(record* r, scheduler* to, IfStillThere still_there) {
+/// `publish`, which may refuse, publishes another owner of `r`. Whoever wakes a blocked one reads it with the channel
+/// held.
+template <class Publish>
+bool change_owner(record* r, Publish publish) {
   const state seen = r->state.acquire();
   channel_base* const on = seen == state::sending || seen == state::receiving ? r->blocked_on.get() : nullptr;
   const arch::locked hold(lock_of(on));
   if (r->blocked() && (on == nullptr || r->blocked_on != on)) return false;  // it is being woken
-  if (!still_there()) return false;
   if (on != nullptr) channel_access::be_shared(*on);
-  r->owner.publish(to);
-  return true;
+  return publish();
+}
+
+/// The same, waiting for those who are waking it.
+void give_to(record* r, scheduler* to) {
+  const auto publish = [&] {
+    r->owner.publish(to);
+    return true;
+  };
+  while (!change_owner(r, publish)) sched_yield();
 }
 
 /// Held by those who count the handles of a tasklet that belongs to nobody, or decide whose it will be.
@@ -120,11 +128,12 @@ bool is_first_thread() { return getpid() == gettid(); }
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
+  if (from.departed == r) reclaim_departed(from);
   const bool alive = r->alive(), traps = r->block_trap;
   if (alive) note_thread_words(r, tls_of_this_thread());
   auto arrival = letter_to([kept = tasklet_access::handle_to(r)](scheduler&) noexcept { arrive(tasklet_access::record(kept)); });
   r->arriving = true;
-  if (!change_owner(r, to, [&] { return post(to, std::move(arrival)); })) {
+  if (!change_owner(r, [&] { return post(to, std::move(arrival), r); })) {
     r->arriving = false;
     if (r->extras != nullptr) r->extras->thread_words.clear();
     return false;
@@ -135,14 +144,10 @@ bool hand_over(scheduler& from, record* r, scheduler* to) {
 }
 
 bool adopt(scheduler& s, record* r) {
-  const auto orphaned = [&] { return r->owner == &nobody; };
-  const auto take = [&] {
+  {
     const arch::locked hold(adoption);
-    return change_owner(r, &s, orphaned);
-  };
-  while (!take()) {
-    if (!orphaned()) return false;
-    sched_yield();  // somebody is waking it
+    if (r->owner != &nobody) return false;
+    give_to(r, &s);
   }
   arrive(r);
   return true;
@@ -155,7 +160,7 @@ bool let_go_orphaned(record* r) noexcept {
     if (r->owner.acquire() != &nobody) return false;
     r->handles += r->foreign_handles.exchange(0, std::memory_order_acq_rel) - 1;
     if (r->handles > 0) return true;
-    while (!change_owner(r, &s, [] { return true; })) sched_yield();
+    give_to(r, &s);
   }
   arrive(r);
   settle_handles(r);
@@ -182,7 +187,7 @@ void leave_tasklets(scheduler& s) {
   records::for_each_of(s, [&](record* r) {
     if (r->alive()) note_thread_words(r, blocks);
     if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
-    while (!change_owner(r, &nobody, [] { return true; })) sched_yield();
+    give_to(r, &nobody);
   });
 }
 

@@ -73,7 +73,8 @@ __attribute__((no_sanitize("thread"))) static const detail::scheduler* owner_of(
 
 static bool belongs_to(detail::record* r, const detail::scheduler& s) {
   const arch::locked hold(pool.lock());
-  return find(reinterpret_cast<std::uintptr_t>(r)) == r && owner_of(r) == &s;
+  // What is this thread's stays so until it gives it away, and whoever gave it is heard.
+  return find(reinterpret_cast<std::uintptr_t>(r)) == r && owner_of(r) == &s && r->owner.acquire() == &s;
 }
 
 void for_each_of(const detail::scheduler& s, const std::function<void(detail::record*)>& visit) {

@@ -18,6 +18,7 @@
 #include "core/inbox.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
+#include "core/selection.hpp"
 #include "core/sharing.hpp"
 #include "core/slot.hpp"
 
@@ -119,6 +120,11 @@ void give_to(record* r, scheduler* to) {
   while (!change_owner(r, publish)) sched_yield();
 }
 
+void stop_choosing(record* r) noexcept {
+  if (r->choice->give_up()) return;
+  while (r->state.acquire() == state::choosing) sched_yield();  // somebody is waking it
+}
+
 /// Held by those who count the handles of a tasklet that belongs to nobody, or decide whose it will be.
 constinit arch::spin_lock adoption;
 
@@ -131,11 +137,17 @@ bool hand_over(scheduler& from, record* r, scheduler* to) {
   if (from.departed == r) reclaim_departed(from);
   const bool alive = r->alive(), traps = r->block_trap;
   if (alive) note_thread_words(r, tls_of_this_thread());
-  auto arrival = letter_to([kept = tasklet_access::handle_to(r)](scheduler&) noexcept { arrive(tasklet_access::record(kept)); });
+  const bool looks_again = r->state == state::choosing;
+  if (looks_again && !r->choice->give_up()) return false;
+  auto arrival = letter_to([kept = tasklet_access::handle_to(r), looks_again](scheduler& s) noexcept {
+    arrive(tasklet_access::record(kept));
+    if (looks_again) append(s, tasklet_access::record(kept));
+  });
   r->arriving = true;
   if (!change_owner(r, [&] { return post(to, std::move(arrival), r); })) {
     r->arriving = false;
     if (r->extras != nullptr) r->extras->thread_words.clear();
+    if (looks_again) append(from, r);
     return false;
   }
   if (alive) --from.population;
@@ -171,7 +183,7 @@ bool unwind_forgotten(scheduler& s) {
   if (is_first_thread()) return false;
   std::vector<tasklet> forgotten;
   records::for_each_of(s, [&](record* r) {
-    if (r->alive() && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
+    if (r->alive() && !stands_in(r) && r->all_handles() == 0) forgotten.push_back(tasklet_access::handle_to(r));
   });
   for (tasklet& t : forgotten) {
     stop_waiting(tasklet_access::record(t));
@@ -185,8 +197,10 @@ void leave_tasklets(scheduler& s) {
   reclaim_departed(s);
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {
+    if (stands_in(r)) return r->owner.publish(&nobody);
     if (r->alive()) note_thread_words(r, blocks);
     if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
+    if (r->state == state::choosing) stop_choosing(r);
     give_to(r, &nobody);
   });
 }

@@ -249,9 +249,8 @@ void stop_waiting(record* r) noexcept {
     *link = std::exchange(r->outer_runner, nullptr);
     if (inner != nullptr || s.stranded == r) s.stranded = inner;
   } else if (r->state == state::choosing) {
-    const bool unmet = r->choice->claim(nullptr);
-    r->choice->leave();
-    if (!unmet) return collect(*r->owner);  // another thread has woken it
+    if (!r->choice->give_up()) collect(*r->owner);  // another thread has woken it
+    return;
   } else if (!r->blocked()) {
     return;
   } else if (!channel_access::take_out(r, r->blocked_on)) {
@@ -363,8 +362,7 @@ void schedule_remove() {
 std::vector<tasklet> getuncollectables() {
   std::vector<tasklet> found;
   records::for_each_of(detail::here(), [&](detail::record* r) {
-    const bool stands_in = r->choice != nullptr && r->choice->chooser != r;
-    if (r->blocked() && !stands_in && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
+    if (r->blocked() && !detail::stands_in(r) && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
   });
   return found;
 }

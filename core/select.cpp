@@ -29,6 +29,13 @@ bool selection::enter(select_case& c) {
   return true;
 }
 
+bool selection::give_up() noexcept {
+  if (!claim(nullptr)) return false;
+  leave();
+  chooser->state = state::paused;
+  return true;
+}
+
 void selection::leave() noexcept {
   for (const stand_in& s : stand_ins) channel_access::take_out(s.waits, s.on);
 }
@@ -82,6 +89,17 @@ std::optional<std::size_t> wait_for_one(scheduler& s, std::span<select_case* con
   return std::nullopt;
 }
 
+/// A channel's queue is of senders or of receivers, so one tasklet cannot stand there as both.
+void refuse_to_meet_itself(std::span<select_case* const> cases) {
+  for (const select_case* c : cases) {
+    for (const select_case* other : cases) {
+      if (&c->on() == &other->on() && c->sends() != other->sends()) {
+        throw error("select() is to send to and to receive from one channel, where it would meet itself: use two channels");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void selection::refuse_to_wait(scheduler& s, std::span<select_case* const> cases) {
@@ -90,6 +108,7 @@ void selection::refuse_to_wait(scheduler& s, std::span<select_case* const> cases
 }
 
 std::optional<std::size_t> select_one(std::span<select_case* const> cases, bool may_wait) {
+  refuse_to_meet_itself(cases);
   const std::size_t first = next_turn();
   for (;;) {
     scheduler& s = begin();

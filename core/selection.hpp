@@ -32,6 +32,9 @@ struct selection {
   }
   bool is_claimed() const noexcept { return claimed_.load(std::memory_order_acquire); }
 
+  /// The chooser stops waiting, is paused, and looks again when it goes on. False, and nothing done, if it is being woken.
+  bool give_up() noexcept;
+
   /// Whoever has claimed it cannot meet it.
   void begin_anew() noexcept { met = nullptr; }
 
@@ -61,9 +64,12 @@ struct selection {
   std::atomic<bool> claimed_ = false;
 };
 
+/// A record that waits in the place of a tasklet is none.
+inline bool stands_in(const record* r) noexcept { return r->choice != nullptr && r->choice->chooser != r; }
+
 /// Whom `r`, which has been met and has left the queue, stood in for: itself, if nobody.
 inline record* behind(record* r) noexcept {
-  if (r->choice == nullptr || r->choice->chooser == r) return r;
+  if (!stands_in(r)) return r;
   r->blocked_on = nullptr;
   return r->choice->chooser;
 }

@@ -376,9 +376,6 @@ void tasklet::bind_thread(const tasklet& there) {
   if (r == s.current || r->state == detail::state::ready || r->state == detail::state::running_others) {
     throw state_error("a tasklet that can run cannot be moved: remove it from the ring first");
   }
-  if (r->state == detail::state::choosing) {
-    throw state_error("a tasklet that waits in a select() cannot be moved to another thread: wait until it goes on");
-  }
   if (detail::awaits_event(r)) {
     throw state_error("a tasklet that waits for time or a descriptor cannot be moved: its thread's event loop knows it");
   }

@@ -140,6 +140,12 @@ TEST_F(selects, the_last_that_could_run_is_refused) {
   EXPECT_EQ(b.balance(), 0);
 }
 
+TEST_F(selects, meeting_itself_is_refused_and_nothing_is_sent) {
+  const auto both = [&] { select(on_send(a, 1, [] {}), on_receive(a, [](int) {})); };
+  EXPECT_THROW(both(), stackless::error);
+  EXPECT_EQ(a.balance(), 0);
+}
+
 TEST_F(selects, a_channel_that_is_destroyed_is_an_error_of_who_waits) {
   auto gone = std::make_unique<channel<int>>();
   spawn([&] {

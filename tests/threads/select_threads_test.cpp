@@ -1,14 +1,12 @@
 // Selects of several threads that meet on the same channels.
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
-#include <stackless/channel.hpp>
-#include <stackless/scheduler.hpp>
 #include <stackless/select.hpp>
-#include <stackless/tasklet.hpp>
-#include <thread>
+#include <string>
 #include <vector>
+
+#include "elsewhere.hpp"
+#include "tests/core/leaving.hpp"
 
 namespace {
 
@@ -20,7 +18,9 @@ using stackless::tasklet;
 
 constexpr int rounds = 5000;
 
-TEST(select_threads, values_of_several_senders_arrive_once_each) {
+class select_threads : public with_threads {};
+
+TEST_F(select_threads, values_of_several_senders_arrive_once_each) {
   channel<int> a, b;
   std::int64_t sum = 0;
   std::thread from_a([&] {
@@ -46,7 +46,7 @@ TEST(select_threads, values_of_several_senders_arrive_once_each) {
 }
 
 // Each side offers to send and to receive on both channels: whoever meets whom, what is sent is received once.
-TEST(select_threads, selects_that_send_meet_selects_that_receive) {
+TEST_F(select_threads, selects_that_send_meet_selects_that_receive) {
   channel<int> a, b;
   std::int64_t sent = 0, received = 0;
   std::thread sender([&] {
@@ -69,6 +69,80 @@ TEST(select_threads, selects_that_send_meet_selects_that_receive) {
   receiver.join();
   EXPECT_EQ(sent, received);
   EXPECT_GE(sent, std::int64_t{rounds} * (rounds + 1) / 2);
+}
+
+/// Receives from one of two, in a tasklet.
+struct chooser {
+  channel<int> a;
+  channel<std::string> b;
+  std::string got;
+  std::thread::id ran;
+  bool left = false;
+
+  void choose() {
+    const leaving l{left};
+    select(on_receive(a, [&](int n) { got = std::to_string(n); }), on_receive(b, [&](std::string s) { got = s; }));
+    ran = this_thread();
+  }
+};
+
+TEST_F(select_threads, one_that_is_moved_waits_on_there) {
+  chooser c;
+  elsewhere there;
+  tasklet t([&] { c.choose(); });
+  stackless::run();
+  EXPECT_EQ(c.a.balance(), -1);
+  t.bind_thread(there.main());
+  there([] { stackless::schedule(); });
+  EXPECT_EQ(c.a.balance(), -1);
+  EXPECT_EQ(c.b.balance(), -1);
+  c.b.send("value");
+  t.join();
+  EXPECT_EQ(c.got, "value");
+  EXPECT_EQ(c.ran, there.get<std::thread::id>(this_thread));
+  EXPECT_EQ(c.a.balance(), 0);
+}
+
+TEST_F(select_threads, one_with_a_value_to_send_takes_it_along) {
+  channel<std::string> a, b;
+  elsewhere there;
+  tasklet t([&] { select(on_send(a, "to a", [] {}), on_send(b, "to b", [] {})); });
+  stackless::run();
+  t.bind_thread(there.main());
+  EXPECT_EQ(b.receive(), "to b");
+  t.join();
+  EXPECT_EQ(a.balance(), 0);
+}
+
+TEST_F(select_threads, one_whose_thread_has_ended_is_paused_and_looks_again_where_it_goes_on) {
+  chooser c;
+  std::optional<tasklet> t;
+  std::thread([&] {
+    t.emplace([&] { c.choose(); });
+    stackless::run();
+  }).join();
+  EXPECT_TRUE(t->orphaned());
+  EXPECT_TRUE(t->paused());
+  EXPECT_EQ(c.a.balance(), 0);
+  t->bind_thread();
+  t->insert();
+  stackless::run();
+  EXPECT_EQ(c.a.balance(), -1);
+  c.a.send(7);
+  EXPECT_EQ(c.got, "7");
+  EXPECT_EQ(c.ran, this_thread());
+}
+
+TEST_F(select_threads, one_that_nobody_has_a_handle_to_is_unwound_when_its_thread_ends) {
+  chooser c;
+  std::thread([&] {
+    tasklet([&] { c.choose(); });
+    stackless::run();
+  }).join();
+  EXPECT_TRUE(c.left);
+  EXPECT_EQ(c.got, "");
+  EXPECT_EQ(c.a.balance(), 0);
+  EXPECT_EQ(c.b.balance(), 0);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 #include <stackless/error.hpp>
+#include <stackless/select.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,9 +19,12 @@ namespace {
 
 using stackless::channel;
 using stackless::error;
+using stackless::on_receive;
+using stackless::on_send;
 using stackless::run;
 using stackless::schedule;
 using stackless::schedule_remove;
+using stackless::select;
 using stackless::tasklet;
 
 class stress : public with_threads {};
@@ -124,9 +128,17 @@ class world {
     }
   }
 
+  /// Receives from any of two channels, or does the other thing with the first of them.
+  template <class Other>
+  void choose(std::mt19937& random, Other other) {
+    const std::size_t first = random() % channels_.size();
+    select(other(channels_[first]),
+           on_receive(channels_[(first + 1) % channels_.size()], [](token t) { t.receive(); }));
+  }
+
   /// One thing that a tasklet does.
   void act(std::mt19937& random) {
-    switch (random() % 8) {
+    switch (random() % 10) {
       case 0:
       case 1: return any_channel(random).send(token(ledger_));
       case 2:
@@ -138,6 +150,8 @@ class world {
           if (random() % 2 == 0) break;
         }
         return;
+      case 6: return choose(random, [](channel<token>& c) { return on_receive(c, [](token t) { t.receive(); }); });
+      case 7: return choose(random, [this](channel<token>& c) { return on_send(c, token(ledger_), [] {}); });
       default: return schedule();
     }
   }

@@ -156,7 +156,7 @@ auto otherwise(F f) {
 
 /// Goes on with one case, calls its function and returns its index. Of several that need not wait each gets its turn; if
 /// all have to, the caller waits until one is met. Channels that are closed are never met. Throws as channel<T>::send and
-/// receive do; closed_error: all channels are closed.
+/// receive do; closed_error: all channels are closed; error: one channel is both to be sent to and received from.
 template <class... Cases>
 std::size_t select(Cases... cases) {
   constexpr std::size_t waiting = (std::size_t{detail::waits<Cases>} + ...);

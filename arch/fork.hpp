@@ -9,19 +9,45 @@
 STACKLESS_BEGIN
 namespace arch {
 
-/// Belongs to whoever owns the lock, for ever.
-struct fork_hook {
-  spin_lock& lock;
-  void (*in_child)(void* owner) noexcept;  ///< with the lock held; nullptr: nothing to do
-  void* owner = nullptr;
-  fork_hook* next = nullptr;
-  bool known = false;
+/// The locks of a module. Make it a static variable: it has to be there before the first of them is taken, and it stays
+/// for ever.
+class fork_hook {
+ public:
+  using step = void (*)() noexcept;
+
+  /// `level` is above those of all locks that may be taken while these are held. `in_child` is called with all locks of
+  /// all modules held; nullptr: nothing to do.
+  fork_hook(unsigned level, step hold, step release, step in_child = nullptr) noexcept;
+  fork_hook(const fork_hook&) = delete;
+  fork_hook& operator=(const fork_hook&) = delete;
+
+ private:
+  static void before() noexcept;
+  static void after_in_parent() noexcept;
+  static void after_in_child() noexcept;
+
+  static spin_lock list_lock;
+  static fork_hook* outermost;
+
+  const unsigned level_;
+  const step hold_, release_, in_child_;
+  fork_hook* inner_;
 };
 
-/// From now on the lock is held across fork(). A lock that is taken while others are held must be made known
-/// before they are: they are taken in the opposite order. Call it without holding any; again, if that is
-/// easier.
-void hold_across_fork(fork_hook& hook) noexcept;
+/// For a module with one lock.
+template <spin_lock& lock>
+void hold() noexcept {
+  lock.lock();
+}
+template <spin_lock& lock>
+void release() noexcept {
+  lock.unlock();
+}
+
+namespace fork_level {
+inline constexpr unsigned metadata = 0, region = 1;
+inline constexpr unsigned first_above = 2;  ///< of those who allocate here
+}  // namespace fork_level
 
 }  // namespace arch
 STACKLESS_END

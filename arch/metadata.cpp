@@ -14,7 +14,7 @@ constexpr std::size_t block_size = std::size_t{1} << 20;
 constexpr std::size_t alignment = 16;
 
 constinit spin_lock block_lock;
-constinit fork_hook hook = {.lock = block_lock, .in_child = nullptr};
+const fork_hook at_fork(fork_level::metadata, hold<block_lock>, release<block_lock>);
 constinit std::uintptr_t next = 0;
 constinit std::uintptr_t end = 0;
 
@@ -58,10 +58,6 @@ bool contains(std::uintptr_t word) noexcept {
     if (word - reinterpret_cast<std::uintptr_t>(m) < m->bytes) return true;
   }
   return false;
-}
-
-void prepare_fork() noexcept {
-  hold_across_fork(hook);
 }
 
 }  // namespace arch::metadata

@@ -17,9 +17,6 @@ void* allocate(std::size_t bytes) noexcept;
 /// Does `word` lead into such memory? Only the library's own leftovers can.
 bool contains(std::uintptr_t word) noexcept;
 
-/// Its lock is held across fork() from now on.
-void prepare_fork() noexcept;
-
 /// Objects of one type, used again after their end, and their memory for nothing else. The caller does the
 /// locking.
 template <class T>

@@ -41,19 +41,18 @@ struct chunk {
 
 constinit spin_lock region_lock;
 constinit chunk* bins[bin_count] = {};
-constinit std::atomic<bool> prepared = false;  ///< for a fork
 constinit bool started = false;
 constinit std::size_t start_chunk = 0;
 constinit std::size_t next_chunk = 0;  ///< the next to be mapped
 
 /// The child of a fork makes a start of its own.
-void start_anew(void*) noexcept {
+void start_anew() noexcept {
   ++era;
   for (chunk*& each : bins) each = nullptr;
   started = false;
 }
 
-constinit fork_hook hook = {.lock = region_lock, .in_child = start_anew};
+const fork_hook at_fork(fork_level::region, hold<region_lock>, release<region_lock>, start_anew);
 
 chunk* chunk_at(std::size_t index) {
   return reinterpret_cast<chunk*>(directory[index].load(std::memory_order_relaxed));
@@ -262,11 +261,6 @@ bool try_take(extent& taken, std::size_t granules, failure& why) noexcept {
     why = {.why = failure::cause::too_large, .bytes = granules * granule_size};
     return false;
   }
-  if (!prepared.load(std::memory_order_acquire)) {
-    metadata::prepare_fork();
-    hold_across_fork(hook);
-    prepared.store(true, std::memory_order_release);
-  }
   locked hold(region_lock);
   if (!started) {
     if (!arena::start(start_chunk, why)) return false;
@@ -285,11 +279,15 @@ void take(extent& taken, std::size_t granules) {
   if (!try_take(taken, granules, why)) why.raise();
 }
 
-bool try_take_at(extent& taken, std::uintptr_t begin, std::size_t granules, failure& why) noexcept {
+bool may_hold(std::uintptr_t begin, std::size_t granules) noexcept {
   if (begin % granule_size != 0 || granules == 0 || granules > largest_run / granule_size) return false;
   const std::uintptr_t end = begin + granules * granule_size;
-  if (!contains(begin) || end > region_end || begin < usable_begin(begin) || end > usable_end(begin))
-    return false;
+  return contains(begin) && end <= region_end && begin >= usable_begin(begin) && end <= usable_end(begin);
+}
+
+bool try_take_at(extent& taken, std::uintptr_t begin, std::size_t granules, failure& why) noexcept {
+  if (!may_hold(begin, granules)) return false;
+  const std::uintptr_t end = begin + granules * granule_size;
   locked hold(region_lock);
   if (!is_free(begin, end) || map_all(begin, end, no_era, why) != mapping::done) return false;
   own(taken, begin, end);

@@ -88,6 +88,9 @@ void take(extent& taken, std::size_t granules);
 /// The same; false, with `why` filled in, instead of an exception.
 bool try_take(extent& taken, std::size_t granules, failure& why) noexcept;
 
+/// Whether a run can be placed there at all.
+bool may_hold(std::uintptr_t begin, std::size_t granules) noexcept;
+
 /// The same at a given address. False, and nothing changed, if part of the run has an owner or may not be
 /// used. Throws memory_error if the kernel refuses.
 bool take_at(extent& taken, std::uintptr_t begin, std::size_t granules);

@@ -5,6 +5,7 @@
 
 #include "arch/fence.hpp"
 #include "arch/fork.hpp"
+#include "core/fork_level.hpp"
 #include "core/span.hpp"
 
 STACKLESS_BEGIN
@@ -18,11 +19,11 @@ constinit bool has_key = false;
 constinit pthread_key_t key{};
 
 /// In a child of fork the spans are those of an earlier era.
-void forget_spans(void*) noexcept {
+void forget_spans() noexcept {
   for (cell_cache& each : my_caches().of) each.owned = {};
 }
 
-constinit arch::fork_hook hook = {.lock = key_lock, .in_child = forget_spans};
+const arch::fork_hook at_fork(fork_level::memory, arch::hold<key_lock>, arch::release<key_lock>, forget_spans);
 
 /// At the end of a thread.
 void close(void* caches) {
@@ -35,7 +36,6 @@ void close(void* caches) {
 
 // A key, because a thread_local object would be destroyed before others that free memory.
 bool close_at_end_of_thread(thread_caches& mine) noexcept {
-  arch::hold_across_fork(hook);
   {
     arch::locked hold(key_lock);
     if (!has_key) has_key = pthread_key_create(&key, close) == 0;

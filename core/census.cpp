@@ -11,6 +11,7 @@
 #include <cstdio>
 
 #include "arch/lock.hpp"
+#include "core/fork_level.hpp"
 
 STACKLESS_BEGIN
 namespace census {
@@ -35,6 +36,8 @@ long waiting = 0;  ///< of them
 // Threads that do nothing any more, but are counted until the kernel is rid of them.
 std::array<pid_t, 64> leaving;
 std::size_t leaving_count = 0;
+
+const arch::fork_hook at_fork(fork_level::census, arch::hold<lock>, arch::release<lock>);
 
 bool is_gone(pid_t thread) noexcept {
   char path[64];
@@ -83,6 +86,12 @@ void leave() noexcept {
   const arch::locked hold(lock);
   --members;
   if (leaving_count != leaving.size()) leaving[leaving_count++] = static_cast<pid_t>(syscall(SYS_gettid));
+}
+
+void begin_anew(bool is_member) noexcept {
+  members = is_member;
+  waiting = 0;
+  leaving_count = 0;
 }
 
 }  // namespace census

@@ -18,5 +18,8 @@ void end_waiting() noexcept;
 void join() noexcept;
 void leave() noexcept;
 
+/// In a child of fork, with all locks held: there is the calling thread alone.
+void begin_anew(bool is_member) noexcept;
+
 }  // namespace census
 STACKLESS_END

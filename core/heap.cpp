@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "core/extents.hpp"
+#include "core/fork_level.hpp"
 
 STACKLESS_BEGIN
 namespace heap {
@@ -63,7 +64,20 @@ constinit all_pools pools = make_pools(std::make_index_sequence<class_count>());
 // Large blocks: spans of one cell.
 constinit arch::spin_lock large_lock;
 constinit span* large_retired = nullptr;
-constinit arch::fork_hook large_hook = {.lock = large_lock, .in_child = nullptr};
+
+const arch::fork_hook at_fork(
+    fork_level::memory,
+    []() noexcept {
+      for (cell_pool& each : pools.of) each.lock().lock();
+      large_lock.lock();
+    },
+    []() noexcept {
+      for (cell_pool& each : pools.of) each.lock().unlock();
+      large_lock.unlock();
+    },
+    []() noexcept {
+      for (cell_pool& each : pools.of) each.forget_available();
+    });
 
 span* describe_large(std::size_t size, failure& why) noexcept {
   arch::locked hold(large_lock);
@@ -90,10 +104,7 @@ void* allocate_large(std::size_t bytes, failure& why) noexcept {
   const std::size_t granules = bytes / granule_size + 1;
   span* const s = describe_large(granules * granule_size, why);
   if (s == nullptr) return nullptr;
-  if (arch::region::try_take(*s, granules, why)) {
-    arch::hold_across_fork(large_hook);
-    return reinterpret_cast<void*>(s->begin);
-  }
+  if (arch::region::try_take(*s, granules, why)) return reinterpret_cast<void*>(s->begin);
   arch::locked hold(large_lock);
   retire_large(*s);
   return nullptr;

@@ -11,6 +11,7 @@
 #include "arch/lock.hpp"
 #include "arch/metadata.hpp"
 #include "core/census.hpp"
+#include "core/fork_level.hpp"
 #include "core/idle.hpp"
 
 STACKLESS_BEGIN
@@ -88,6 +89,13 @@ std::atomic<inbox*>& shelf_of(const scheduler* s) {
   return directory[(address >> 6 ^ address >> 12 ^ address >> 20) % directory.size()];
 }
 
+template <class F>
+void for_each_inbox(F f) noexcept {
+  for (const std::atomic<inbox*>& shelf : directory) {
+    for (inbox* in = shelf.load(std::memory_order_acquire); in != nullptr; in = in->next) f(*in);
+  }
+}
+
 /// nullptr: no thread has ever had a scheduler there.
 inbox* find(const scheduler* s) noexcept {
   inbox* in = shelf_of(s).load(std::memory_order_acquire);
@@ -108,14 +116,24 @@ inbox& find_or_create(const scheduler* s) {
   return *fresh;
 }
 
+const arch::fork_hook at_fork(
+    fork_level::inbox,
+    []() noexcept {
+      directory_lock.lock();
+      for_each_inbox([](inbox& in) { in.lock.lock(); });
+    },
+    []() noexcept {
+      for_each_inbox([](inbox& in) { in.lock.unlock(); });
+      directory_lock.unlock();
+    },
+    []() noexcept { census::begin_anew(mine().inbox != nullptr); });
+
 /// Those who wait for what others may do look again whether there are others.
 void rouse_the_expectant() noexcept {
-  for (std::atomic<inbox*>& shelf : directory) {
-    for (inbox* in = shelf.load(std::memory_order_acquire); in != nullptr; in = in->next) {
-      const locked hold(in->lock);
-      if (in->of != nullptr && in->expectant) in->wake_thread();
-    }
-  }
+  for_each_inbox([](inbox& in) {
+    const locked hold(in.lock);
+    if (in.of != nullptr && in.expectant) in.wake_thread();
+  });
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "arch/thread_pointer.hpp"
 #include "core/access.hpp"
 #include "core/extras.hpp"
+#include "core/fork_level.hpp"
 #include "core/hooks.hpp"
 #include "core/inbox.hpp"
 #include "core/record.hpp"
@@ -127,6 +128,7 @@ void stop_choosing(record* r) noexcept {
 
 /// Held by those who count the handles of a tasklet that belongs to nobody, or decide whose it will be.
 constinit arch::spin_lock adoption;
+const arch::fork_hook at_fork(fork_level::adoption, arch::hold<adoption>, arch::release<adoption>);
 
 /// The process ends with it, and all that it has.
 bool is_first_thread() { return getpid() == gettid(); }

@@ -3,6 +3,7 @@
 #include <new>
 
 #include "core/extents.hpp"
+#include "core/fork_level.hpp"
 #include "core/span.hpp"
 
 STACKLESS_BEGIN
@@ -12,6 +13,10 @@ namespace {
 constexpr std::size_t granules_per_span = 1;
 
 constinit cell_pool pool(extent_kind::records, sizeof(detail::record), granules_per_span, cache_index::records);
+
+const arch::fork_hook at_fork(
+    fork_level::memory, []() noexcept { pool.lock().lock(); }, []() noexcept { pool.lock().unlock(); },
+    []() noexcept { pool.forget_available(); });
 
 /// The span a word leads into, and which of its cells.
 struct place {

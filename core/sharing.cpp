@@ -11,6 +11,7 @@
 #include <stackless/error.hpp>
 
 #include "arch/fence.hpp"
+#include "core/fork_level.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -22,6 +23,15 @@ struct alignas(64) padded_lock {
   arch::spin_lock lock;
 };
 constinit std::array<padded_lock, lock_count> locks;
+
+const arch::fork_hook at_fork(
+    fork_level::channel,
+    []() noexcept {
+      for (padded_lock& each : locks) each.lock.lock();
+    },
+    []() noexcept {
+      for (padded_lock& each : locks) each.lock.unlock();
+    });
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 #include "arch/guard.hpp"
 #include "arch/lock.hpp"
 #include "arch/metadata.hpp"
+#include "core/fork_level.hpp"
 #include "core/span.hpp"
 
 #if STACKLESS_ASAN
@@ -36,7 +37,7 @@ constinit slot* warm = nullptr;
 constinit slot* cold = nullptr;
 constinit std::size_t warm_count = 0;
 constinit arch::metadata::object_pool<slot> descriptors;
-constinit arch::fork_hook hook = {.lock = pool_lock, .in_child = nullptr};
+const arch::fork_hook at_fork(fork_level::memory, arch::hold<pool_lock>, arch::release<pool_lock>);
 
 slot*& list_of(const slot& s) {
   return s.now == slot::state::warm ? warm : cold;
@@ -128,7 +129,6 @@ slot* acquire() {
     forget(s);
     why.raise();
   }
-  arch::hold_across_fork(hook);
   return guarded(s);
 }
 
@@ -172,6 +172,8 @@ bool drop(slot& idle) noexcept {
 }  // namespace slots
 
 bool vacate(std::uintptr_t begin, std::size_t size) noexcept {
+  const std::size_t wanted = size / arch::granule_size + (size % arch::granule_size != 0);
+  if (!arch::region::may_hold(begin, wanted)) return false;
   while (arch::extent* const there = arch::region::find_first(begin, size)) {
     if (there->kind == extent_kind::slot) {
       if (!slots::drop(*static_cast<slot*>(there))) return false;

@@ -104,7 +104,6 @@ void* cell_pool::allocate_elsewhere(failure& why) noexcept {
     retire_descriptor(*s);
     return nullptr;
   }
-  arch::hold_across_fork(hook_);
   locked hold(lock_);
   return take_cell(*s, may_own);
 }
@@ -225,10 +224,6 @@ bool cell_pool::drop(span& idle) noexcept {
 void cell_pool::take_back(cell_cache& of) noexcept {
   locked hold(lock_);
   while (of.owned.first != nullptr) disown(*of.owned.first);
-}
-
-void cell_pool::forget_available(void* pool) noexcept {
-  static_cast<cell_pool*>(pool)->available_ = {};
 }
 
 /// Afterwards the span is nobody's and in no list. False if a thread owns it that cannot be stopped.

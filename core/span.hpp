@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "arch/fork.hpp"
 #include "arch/lock.hpp"
 #include "arch/region.hpp"
 #include "core/cell_cache.hpp"
@@ -151,6 +150,9 @@ class cell_pool {
   /// The span goes back to the region. False if it has a live cell, or an owner that cannot be stopped.
   bool drop(span& idle) noexcept;
 
+  /// In a child of fork: its parent allocates where there is still room.
+  void forget_available() noexcept { available_ = {}; }
+
   /// What the thread of the cache owns is nobody's.
   void take_back(cell_cache& of) noexcept;
 
@@ -181,10 +183,7 @@ class cell_pool {
   span* describe(arch::region::failure& why) noexcept;
   void retire_descriptor(span& unplaced) noexcept;
 
-  static void forget_available(void* pool) noexcept;
-
   arch::spin_lock lock_;
-  arch::fork_hook hook_ = {.lock = lock_, .in_child = forget_available, .owner = this};
   span_list available_;      ///< nobody's spans with a free cell; none that is_home()
   span* retired_ = nullptr;  ///< descriptors without a place
   std::size_t cell_size_;

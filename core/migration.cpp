@@ -72,7 +72,8 @@ __attribute__((no_sanitize("address"))) void note(std::uintptr_t* where, std::sp
 
 /// `r` leaves the thread.
 void note_thread_words(record* r, std::span<const tls_block> blocks) {
-  if (r->stack == nullptr || !r->started) return;
+  if (r->extras != nullptr) r->extras->thread_words.clear();  // of an earlier attempt
+  if (!r->alive() || r->stack == nullptr || !r->started) return;
   note(reinterpret_cast<std::uintptr_t*>(&r->context.fp), blocks, r);
   note(reinterpret_cast<std::uintptr_t*>(&r->context.base), blocks, r);
   auto* const end = reinterpret_cast<std::uintptr_t*>(r->stack->top());
@@ -137,18 +138,17 @@ bool is_first_thread() { return getpid() == gettid(); }
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
   if (from.departed == r) reclaim_departed(from);
-  const bool alive = r->alive(), traps = r->block_trap;
-  if (alive) note_thread_words(r, tls_of_this_thread());
-  const bool looks_again = r->state == state::choosing;
-  if (looks_again && !r->choice->give_up()) return false;
+  const bool alive = r->alive(), traps = r->block_trap, looks_again = r->state == state::choosing;
+  note_thread_words(r, tls_of_this_thread());
   auto arrival = letter_to([kept = tasklet_access::handle_to(r), looks_again](scheduler& s) noexcept {
     arrive(tasklet_access::record(kept));
     if (looks_again) append(s, tasklet_access::record(kept));
   });
+  // Nothing is thrown from here on, so that a chooser which gives up is not lost.
+  if (looks_again && !r->choice->give_up()) return false;
   r->arriving = true;
   if (!change_owner(r, [&] { return post(to, std::move(arrival), r); })) {
     r->arriving = false;
-    if (r->extras != nullptr) r->extras->thread_words.clear();
     if (looks_again) append(from, r);
     return false;
   }
@@ -200,7 +200,7 @@ void leave_tasklets(scheduler& s) {
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {
     if (stands_in(r)) return r->owner.publish(&nobody);
-    if (r->alive()) note_thread_words(r, blocks);
+    note_thread_words(r, blocks);
     if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
     if (r->state == state::choosing) stop_choosing(r);
     give_to(r, &nobody);

@@ -31,8 +31,7 @@ constinit thread_local scheduler this_scheduler;
 /// The innermost caller of run() watches no longer, and has the next turn.
 static record* wake_runner(scheduler& s) noexcept {
   record* r = s.runner;
-  stop_waiting(r);
-  insert_next(s, r);
+  give_next_turn(s, r);
   return r;
 }
 
@@ -52,8 +51,7 @@ void report_uncollectables() {
 /// Who is told of an error that left a tasklet; it is in the ring afterwards.
 record* bearer_of_errors(scheduler& s) noexcept {
   if (s.runner != nullptr) return wake_runner(s);
-  stop_waiting(&s.main);
-  if (s.main.state == state::paused) insert_next(s, &s.main);
+  give_next_turn(s, &s.main);
   return &s.main;
 }
 
@@ -63,10 +61,6 @@ record* announce_switch(scheduler& s, record* me, record* to) noexcept {
   if (s.heeds(attention::observed)) observe_switch(s, me, to);
   return to;
 }
-
-}  // namespace
-
-namespace {
 
 /// Lets the thread end: its tasklets are left for others.
 struct farewell {
@@ -145,8 +139,7 @@ namespace {
 void end_with_thread(record* me) noexcept {
   scheduler& s = *me->owner;
   end_life(s, me);
-  stop_waiting(&s.main);
-  if (s.main.state == state::paused) insert_next(s, &s.main);
+  give_next_turn(s, &s.main);
   unlink(me);
   me->state.publish(state::dead);
   reclaim_departed(s);
@@ -259,6 +252,11 @@ void stop_waiting(record* r) noexcept {
   r->state = state::paused;
 }
 
+void give_next_turn(scheduler& s, record* r) noexcept {
+  stop_waiting(r);
+  if (r->state == state::paused) insert_next(s, r);
+}
+
 record* jump(scheduler& s, record* to) {
   if (to->state == state::paused) append(s, to);
   return give_way(s, s.current, to);
@@ -362,7 +360,8 @@ void schedule_remove() {
 std::vector<tasklet> getuncollectables() {
   std::vector<tasklet> found;
   records::for_each_of(detail::here(), [&](detail::record* r) {
-    if (r->blocked() && !detail::stands_in(r) && !detail::awaits_event(r) && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
+    const bool waits = r->blocked() && !detail::stands_in(r) && !detail::awaits_event(r);
+    if (waits && r->all_handles() == 0) found.push_back(tasklet_access::handle_to(r));
   });
   return found;
 }
@@ -374,8 +373,7 @@ void stop() {
   if (r == nullptr) {
     s.stopped = true;
   } else {
-    detail::stop_waiting(r);
-    detail::insert_next(s, r);
+    detail::give_next_turn(s, r);
   }
 }
 

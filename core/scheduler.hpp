@@ -38,6 +38,9 @@ void fail(record* r, std::exception_ptr failure) noexcept;
 /// Returns when it is the caller's turn again.
 record* jump(scheduler&, record* to);
 
+/// `r` waits for nothing any more and has the next turn, unless it is in the ring already.
+void give_next_turn(scheduler&, record* r) noexcept;
+
 /// The caller is about to pause. If there is no handle by which somebody could wake it, it is unwound instead.
 void refuse_to_be_lost(const scheduler&);
 

@@ -18,8 +18,7 @@ void interrupt_if_due(scheduler& s) {
   watchdog& w = *s.watchdog;
   record* me = s.current;
   if (w.options.soft || me->atomic || s.switch_traps > 0 || !is_due(w)) return;
-  stop_waiting(w.runner);
-  insert_next(s, w.runner);
+  give_next_turn(s, w.runner);
   unlink(me);
   me->state = state::paused;
   ++me->handles;

@@ -5,24 +5,13 @@
 #include <stackless/tasklet.hpp>
 #include <string>
 
-#include "row.hpp"
+#include "messages.hpp"
 
 namespace {
 
 void message(benchmark::State& state) {
   stackless::channel<long> c;
-  long sum = 0, sent = 0, expected = 0;
-  stackless::tasklet receiver([&] {
-    for (;;) sum += c.receive();
-  });
-  stackless::schedule();
-  for (auto _ : state) {
-    c.send(++sent);
-    expected += sent;
-  }
-  const bool right = sum == expected;
-  receiver.kill();
-  perf::finish(state, 1, right);
+  perf::send_messages(state, c);
 }
 BENCHMARK(message)->Name("channel/message");
 

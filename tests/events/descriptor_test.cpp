@@ -97,7 +97,7 @@ TEST_F(descriptors, one_reads_and_one_writes) {
   });
   schedule();
   put(s.second());
-  sleep_for(1ms);
+  while (trace.empty()) sleep_for(1ms);
   EXPECT_EQ(trace, (lines{"readable"}));
   char bytes[1 << 16];
   while (recv(s.second(), bytes, sizeof bytes, MSG_DONTWAIT) > 0) {
@@ -251,7 +251,7 @@ std::string refusal(int fd, std::errc why) {
 }
 
 TEST_F(descriptors, descriptor_that_is_not_open_is_refused_by_number) {
-  sleep_for(1ms);  // by now the thread has its loop, which will not take the number
+  const alarm in_the_loop(long_time);  // which is there by now, and will not take the number
   const int fd = dup(0);
   close(fd);
   EXPECT_EQ(refusal(fd, std::errc::bad_file_descriptor),

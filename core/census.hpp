@@ -10,8 +10,15 @@ namespace census {
 /// Some other thread could still do something: it does not wait for mail itself.
 bool others_are_active() noexcept;
 
-/// The calling thread is about to wait for mail. False: nobody else is active.
-bool begin_waiting() noexcept;
+/// Who else is active.
+enum class activity {
+  none,
+  of_strangers,  ///< threads that do not use the library; when they end nobody is told
+  of_members,
+};
+
+/// The calling thread is about to wait for mail.
+activity begin_waiting() noexcept;
 void end_waiting() noexcept;
 
 /// The calling thread begins to use the library; it is about to end, and does nothing any more.

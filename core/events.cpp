@@ -90,7 +90,7 @@ class uv_events final : public event_loop {
   static uv_events& of_this_thread();
 
   bool awaited() const noexcept override;
-  void poll(bool block) override;
+  void poll(std::chrono::milliseconds at_most) override;
   void interrupt() noexcept override { uv_async_send(&interruption_); }
 
   /// `r` is about to wait for what its extras say. Throws descriptor_error; disarm() takes back what was begun.
@@ -188,16 +188,18 @@ bool uv_events::awaited() const noexcept {
   return waiters_ != 0 || std::ranges::any_of(timers_, [](const auto& entry) { return keeps_thread(entry.second); });
 }
 
-void uv_events::poll(bool block) {
-  const bool blocks = block && !interrupted_;
-  if (blocks && !timers_.empty()) {
+void uv_events::poll(std::chrono::milliseconds at_most) {
+  const bool has_time = at_most.count() > 0, blocks = has_time && !interrupted_;
+  if (blocks) {
+    auto wait = static_cast<std::uint64_t>(at_most.count());
+    if (!timers_.empty()) wait = std::min(wait, milliseconds_to(timers_.begin()->first));
     // uv_run() rings before it waits as well as after; it is not to wait then.
     const auto stop = [](uv_timer_t* clock) { uv_stop(clock->loop); };
-    uv_timer_start(&alarm_clock_, stop, milliseconds_to(timers_.begin()->first), 0);
+    uv_timer_start(&alarm_clock_, stop, wait, 0);
   }
   uv_run(&loop_, blocks ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   uv_timer_stop(&alarm_clock_);
-  if (block) interrupted_ = false;
+  if (has_time) interrupted_ = false;
   // After the descriptors: one that is ready in time counts as ready.
   ring_those_due();
 }

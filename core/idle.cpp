@@ -49,7 +49,7 @@ void idle() {
       if (!wait_for_mail(s, h == hope::others)) continue;
       looked = idle_clock::now();
     } else if (event_loop* loop = loop_of(s); loop != nullptr && idle_clock::now() - looked > between_looks) {
-      loop->poll(false);
+      loop->poll(0ms);
       looked = idle_clock::now();
     }
     schedule();

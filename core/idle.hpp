@@ -6,10 +6,14 @@
 /// tasklet of the library that is in the ring for as long as there is anything to wait for. While others can run he
 /// only looks, from time to time, whether something has happened.
 
+#include <chrono>
+
 #include <stackless/detail/scheduler.hpp>
 
 STACKLESS_BEGIN
 namespace detail {
+
+constexpr auto forever = std::chrono::milliseconds::max();
 
 /// Where a thread waits for timers and descriptors. One that has none waits for other threads only.
 class event_loop {
@@ -17,9 +21,9 @@ class event_loop {
   /// Some tasklet waits for an event of this loop.
   virtual bool awaited() const noexcept = 0;
 
-  /// Wakes those whose event has come. With `block` it first waits for an event or for interrupt(), which may have
+  /// Wakes those whose event has come. If there is time it first waits for an event or for interrupt(), which may have
   /// come before.
-  virtual void poll(bool block) = 0;
+  virtual void poll(std::chrono::milliseconds at_most) = 0;
 
   /// Lets a blocked poll() return. Any thread may call it.
   virtual void interrupt() noexcept = 0;

@@ -2,9 +2,11 @@
 
 #include <sched.h>
 #include <semaphore.h>
+#include <time.h>
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <new>
 #include <utility>
 
@@ -136,6 +138,24 @@ void rouse_the_expectant() noexcept {
   });
 }
 
+using namespace std::chrono_literals;
+
+/// Who hopes for threads that tell nobody when they end looks so often whether they have.
+constexpr std::chrono::milliseconds between_counts = 20ms;
+
+/// A signal ends the wait, too: it is looked again what there is to do.
+void wait_for(sem_t& bell, std::chrono::milliseconds at_most) {
+  if (at_most == 0ms) return;
+  if (at_most == forever) {
+    sem_wait(&bell);
+    return;
+  }
+  const auto end = (std::chrono::steady_clock::now() + at_most).time_since_epoch();
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(end);
+  const timespec until{seconds.count(), std::chrono::nanoseconds(end - seconds).count()};
+  sem_clockwait(&bell, CLOCK_MONOTONIC, &until);
+}
+
 }  // namespace
 
 void open_inbox(scheduler& s) {
@@ -209,17 +229,20 @@ bool wait_for_mail(scheduler& s, bool expectant) {
     in.expectant = expectant;
     in.counted = !for_events;
   }
-  const bool hope = for_events || census::begin_waiting();
-  if (!hope && !expectant) rouse_the_expectant();
+  const auto others = for_events ? census::activity::of_members : census::begin_waiting();
+  const bool hope = others != census::activity::none || !expectant;
+  if (others == census::activity::none && !expectant) rouse_the_expectant();
+  const bool counts_again = expectant && others == census::activity::of_strangers;
+  const auto at_most = !hope ? 0ms : counts_again ? between_counts : forever;
   if (in.loop != nullptr) {
-    in.loop->poll(hope || !expectant);
-  } else if (hope || !expectant) {
-    sem_wait(&in.bell);  // or a signal: it is looked again what there is to do
+    in.loop->poll(at_most);
+  } else {
+    wait_for(in.bell, at_most);
   }
   const locked hold(in.lock);
   in.stop_counting();
   in.asleep = in.expectant = false;
-  return hope || !expectant;
+  return hope;
 }
 
 event_loop* loop_of(scheduler& s) noexcept { return s.inbox->loop; }

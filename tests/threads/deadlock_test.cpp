@@ -70,6 +70,33 @@ TEST_F(deadlock, thread_alone_is_told_at_once_although_others_were_there) {
   EXPECT_THROW(c.send(1), deadlock_error);
 }
 
+TEST_F(deadlock, thread_that_never_used_the_library_is_waited_for_until_it_ends) {
+  channel<int> c;
+  std::atomic<bool> ended = false;
+  std::thread stranger([&] {
+    for (int i = 0; i != 30; ++i) nap();
+    ended = true;
+  });
+  EXPECT_THROW(c.receive(), deadlock_error);
+  EXPECT_TRUE(ended);
+  stranger.join();
+}
+
+#if !STACKLESS_EMULATED  // an emulator lets a thread be joined while it goes on to clean up after it
+TEST_F(deadlock, thread_that_was_joined_is_not_waited_for) {
+  for (int i = 0; i != 200; ++i) {
+    std::thread([] {}).join();
+    channel<int> c;
+    tasklet([&] {
+      stackless::main_tasklet().remove();
+      EXPECT_THROW(c.receive(), deadlock_error);
+      stackless::main_tasklet().insert();
+    });
+    schedule();
+  }
+}
+#endif
+
 TEST_F(deadlock, nobody_is_told_while_a_thread_computes) {
   channel<int> c;
   std::atomic<bool> waits = false;

@@ -29,6 +29,9 @@
 
 STACKLESS_BEGIN
 namespace detail {
+
+class uv_events;
+
 namespace {
 
 using time_point = event_clock::time_point;
@@ -95,13 +98,13 @@ class uv_events final : public event_loop {
 
   /// `r` is about to wait for what its extras say. Throws descriptor_error; disarm() takes back what was begun.
   void arm(record* r);
-  void arm(timeout* t) { timers_.emplace(t->deadline_, t); }
-  void arm(alarm* a) { timers_.emplace(a->time_, a); }
+  void arm(deadline* d) { timers_.emplace(d->time, d); }
+  void arm(appointment* a) { timers_.emplace(a->time, a); }
 
   /// Nothing if it was not armed here.
   void disarm(record* r) noexcept;
-  void disarm(timeout* t) noexcept { forget(t->deadline_, t); }
-  void disarm(alarm* a) noexcept { forget(a->time_, a); }
+  void disarm(deadline* d) noexcept { forget(d->time, d); }
+  void disarm(appointment* a) noexcept { forget(a->time, a); }
 
   void keep(int fd) { ++watch(fd)->second->kept; }
   void unkeep(int fd) noexcept;
@@ -111,7 +114,7 @@ class uv_events final : public event_loop {
   using pair_from_malloc = from_malloc<std::pair<const Key, Value>>;
   using descriptors = std::unordered_map<int, std::unique_ptr<watched>, std::hash<int>, std::equal_to<>,
                                          pair_from_malloc<int, std::unique_ptr<watched>>>;
-  using timer = std::variant<record*, timeout*, alarm*>;
+  using timer = std::variant<record*, deadline*, appointment*>;
   using timers = std::multimap<time_point, timer, std::less<>, pair_from_malloc<time_point, timer>>;
 
   uv_events();
@@ -129,8 +132,8 @@ class uv_events final : public event_loop {
   void ring_those_due();
   // Each takes out its timer.
   void ring(record* r) noexcept { wake(r, true); }
-  void ring(timeout*);
-  void ring(alarm*);
+  void ring(deadline*);
+  void ring(appointment*);
   std::uint64_t milliseconds_to(time_point) noexcept;
 
   uv_loop_t loop_{};
@@ -297,14 +300,14 @@ void uv_events::forget(time_point at, timer what) noexcept {
 
 /// The timeout of a tasklet that runs others does not keep it: it returns when nobody else waits.
 bool uv_events::keeps_thread(timer t) noexcept {
-  timeout* const* limit = std::get_if<timeout*>(&t);
-  return limit == nullptr || tasklet_access::record((*limit)->whose_)->state != state::running_others;
+  deadline* const* limit = std::get_if<deadline*>(&t);
+  return limit == nullptr || tasklet_access::record((*limit)->whose)->state != state::running_others;
 }
 
 /// One thing can be thrown at a time.
 bool uv_events::has_to_wait(timer t) noexcept {
-  timeout* const* limit = std::get_if<timeout*>(&t);
-  return limit != nullptr && tasklet_access::record((*limit)->whose_)->wake != wake::normally;
+  deadline* const* limit = std::get_if<deadline*>(&t);
+  return limit != nullptr && tasklet_access::record((*limit)->whose)->wake != wake::normally;
 }
 
 void uv_events::ring_those_due() {
@@ -319,16 +322,16 @@ void uv_events::ring_those_due() {
   }
 }
 
-void uv_events::ring(alarm* a) {
+void uv_events::ring(appointment* a) {
   disarm(a);
-  a->channel_.try_send();
+  a->signal.try_send();
 }
 
-void uv_events::ring(timeout* t) {
-  disarm(t);
-  t->expired_ = true;
-  if (!t->whose_.alive()) return;
-  t->whose_.throw_exception(
+void uv_events::ring(deadline* d) {
+  disarm(d);
+  d->expired = true;
+  if (!d->whose.alive()) return;
+  d->whose.throw_exception(
       std::make_exception_ptr(timeout_error("the time is up that a stackless::timeout of this tasklet has set")),
       when::pending);
 }
@@ -443,16 +446,16 @@ descriptor::~descriptor() {
   if (fd_ >= 0 && detail::existing != nullptr) detail::existing->unkeep(fd_);
 }
 
-timeout::timeout(event_clock::time_point deadline) : whose_(current()), deadline_(deadline) { detail::arm(this); }
+timeout::timeout(event_clock::time_point t) : set_(heap::make<detail::deadline>(t)) { detail::arm(set_.get()); }
 
 timeout::timeout(std::chrono::nanoseconds duration) : timeout(detail::after(duration)) {}
 
-timeout::~timeout() { detail::disarm(this); }
+timeout::~timeout() { detail::disarm(set_.get()); }
 
-alarm::alarm(event_clock::time_point t) : time_(t) { detail::arm(this); }
+alarm::alarm(event_clock::time_point t) : set_(heap::make<detail::appointment>(t)) { detail::arm(set_.get()); }
 
 alarm::alarm(std::chrono::nanoseconds duration) : alarm(detail::after(duration)) {}
 
-alarm::~alarm() { detail::disarm(this); }
+alarm::~alarm() { detail::disarm(set_.get()); }
 
 STACKLESS_END

@@ -10,6 +10,28 @@
 #include "core/scheduler.hpp"
 
 STACKLESS_BEGIN
+namespace detail {
+
+void nursery::refuse_if_ending() const {
+  refuse_abroad(owner);
+  if (!ending) return;
+  throw state_error("the group is ending, for it was cancelled or one of it has failed: wait() for it first");
+}
+
+void nursery::fail(std::exception_ptr why) noexcept {
+  if (failure == nullptr) failure = std::move(why);
+  kill_others();
+}
+
+void nursery::kill_others() {
+  ending = true;
+  for (tasklet& t : all) {
+    if (!t.is_current()) t.kill(when::pending);
+  }
+}
+
+}  // namespace detail
+
 namespace {
 
 constexpr int attempts_to_kill = 10;
@@ -44,76 +66,58 @@ void throw_later(std::exception_ptr failure) noexcept {
 
 group::~group() {
   std::exception_ptr woken_to;
-  if (!all_.empty()) {
+  if (!inside_->all.empty()) {
     if (detail::here().switch_traps > 0) give_up("switching is forbidden here");
-    if (std::ranges::find(all_, current()) != all_.end()) give_up("it is destroyed by one of them");
+    if (std::ranges::find(inside_->all, current()) != inside_->all.end()) give_up("it is destroyed by one of them");
     const blockable to_wait;
-    kill_others();
-    for (int attempts = 1; !all_.empty();) {
+    inside_->kill_others();
+    for (int attempts = 1; !inside_->all.empty();) {
       try {
         join_all();
       } catch (const deadlock_error&) {
         // They have caught TaskletExit, and nobody is left who could wake them.
         if (attempts++ == attempts_to_kill) give_up("they catch TaskletExit again and again");
-        kill_others();
+        inside_->kill_others();
       } catch (...) {
         woken_to = std::current_exception();
       }
     }
   }
-  if (woken_to == nullptr && std::uncaught_exceptions() == exceptions_) woken_to = std::move(failure_);
+  if (woken_to == nullptr && std::uncaught_exceptions() == exceptions_) woken_to = std::move(inside_->failure);
   if (woken_to != nullptr) throw_later(std::move(woken_to));
 }
 
 void group::wait() {
-  if (detail::here().current != owner_) {
+  if (detail::here().current != inside_->owner) {
     throw state_error("a group is waited for by the tasklet that made it: others can wait for a wait_group");
   }
   join_all();
-  ending_ = false;
-  if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
+  inside_->ending = false;
+  if (inside_->failure != nullptr) std::rethrow_exception(std::exchange(inside_->failure, nullptr));
 }
 
 void group::cancel() {
-  detail::refuse_abroad(owner_);
-  kill_others();
-  if (std::ranges::find(all_, current()) != all_.end()) throw TaskletExit{};
+  detail::refuse_abroad(inside_->owner);
+  inside_->kill_others();
+  if (std::ranges::find(inside_->all, current()) != inside_->all.end()) throw TaskletExit{};
 }
 
 tasklet group::enter(tasklet t) {
   detail::extras_of(tasklet_access::record(t));  // or there might be no memory to wait for it
-  if (all_.size() >= look_at_) {
-    std::erase_if(all_, [](const tasklet& each) { return !each.alive(); });
-    look_at_ = std::max(look_at_, 2 * all_.size());
+  if (inside_->all.size() >= inside_->look_at) {
+    std::erase_if(inside_->all, [](const tasklet& each) { return !each.alive(); });
+    inside_->look_at = std::max(inside_->look_at, 2 * inside_->all.size());
   }
-  all_.push_back(t);
+  inside_->all.push_back(t);
   return t.insert();
 }
 
-void group::refuse_if_ending() const {
-  detail::refuse_abroad(owner_);
-  if (!ending_) return;
-  throw state_error("the group is ending, for it was cancelled or one of it has failed: wait() for it first");
-}
-
-void group::fail(std::exception_ptr failure) noexcept {
-  if (failure_ == nullptr) failure_ = std::move(failure);
-  kill_others();
-}
-
-void group::kill_others() {
-  ending_ = true;
-  for (tasklet& t : all_) {
-    if (!t.is_current()) t.kill(when::pending);
-  }
-}
-
 void group::join_all() {
-  while (!all_.empty()) {
-    if (all_.back().alive()) {
-      tasklet(all_.back()).join();
+  while (!inside_->all.empty()) {
+    if (inside_->all.back().alive()) {
+      tasklet(inside_->all.back()).join();
     } else {
-      all_.pop_back();
+      inside_->all.pop_back();
     }
   }
 }

@@ -25,13 +25,10 @@
 
 #include <stackless/channel.hpp>
 #include <stackless/error.hpp>
+#include <stackless/heap.hpp>
 #include <stackless/tasklet.hpp>
 
 STACKLESS_BEGIN
-
-namespace detail {
-class uv_events;
-}
 
 using event_clock = std::chrono::steady_clock;
 
@@ -98,6 +95,27 @@ class descriptor {
   int fd_;
 };
 
+namespace detail {
+
+// What an event loop reaches lies in the heap: the stack of who waits may be away.
+
+/// Of a timeout.
+struct deadline {
+  event_clock::time_point time;
+  tasklet whose = current();
+  bool expired = false;
+};
+
+/// Of an alarm.
+struct appointment {
+  explicit appointment(event_clock::time_point t) : time(t) {}
+
+  event_clock::time_point time;
+  channel<void> signal{1};  ///< it keeps it until somebody receives
+};
+
+}  // namespace detail
+
 /// If it still lives when the time is up, timeout_error is thrown in the tasklet that made it: where it waits, or where
 /// it next gives way. They nest; each throws once.
 ///
@@ -115,14 +133,10 @@ class timeout {
   timeout& operator=(const timeout&) = delete;
 
   /// This one has thrown. Tells which of several it was.
-  bool expired() const noexcept { return expired_; }
+  bool expired() const noexcept { return set_->expired; }
 
  private:
-  friend detail::uv_events;
-
-  tasklet whose_;
-  event_clock::time_point deadline_;
-  bool expired_ = false;
+  const heap::owned<detail::deadline> set_;
 };
 
 /// A channel that one signal can be received from when the time has come. run() waits for it. Destroyed before, it never
@@ -135,13 +149,10 @@ class alarm {
   alarm(const alarm&) = delete;
   alarm& operator=(const alarm&) = delete;
 
-  stackless::channel<void>& channel() noexcept { return channel_; }
+  stackless::channel<void>& channel() noexcept { return set_->signal; }
 
  private:
-  friend detail::uv_events;
-
-  stackless::channel<void> channel_{1};  // it keeps the signal until somebody receives
-  event_clock::time_point time_;
+  const heap::owned<detail::appointment> set_;
 };
 
 STACKLESS_END

@@ -31,9 +31,28 @@
 #include <stackless/tasklet.hpp>
 
 STACKLESS_BEGIN
+namespace detail {
+
+/// What the tasklets of a group reach: in the heap, for the stack of its owner may be away.
+struct nursery {
+  explicit nursery(record* r) : owner(r) {}
+
+  void refuse_if_ending() const;
+  void fail(std::exception_ptr) noexcept;
+  void kill_others();
+
+  record* const owner;
+  std::pmr::vector<tasklet> all{heap::memory_resource()};  ///< some may have ended
+  std::size_t look_at = 16;                                ///< so many are looked through for those
+  bool ending = false;
+  std::exception_ptr failure;
+};
+
+}  // namespace detail
 
 class group {
  public:
+  /// Throws memory_error.
   group() = default;
 
   /// Kills those that are left and waits until they have ended. What kills the caller meanwhile, or is thrown into it,
@@ -54,12 +73,12 @@ class group {
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   tasklet spawn(F&& f, Args&&... args) {
-    refuse_if_ending();
+    inside_->refuse_if_ending();
     return enter(tasklet::bound(
-        [this](std::decay_t<F>&& call, std::decay_t<Args>&&... given) {
+        [inside = inside_.get()](std::decay_t<F>&& call, std::decay_t<Args>&&... given) {
           std::exception_ptr failure =
               detail::failure_of([&] { std::invoke(std::move(call), std::move(given)...); });
-          if (failure != nullptr) fail(std::move(failure));
+          if (failure != nullptr) inside->fail(std::move(failure));
         },
         std::forward<F>(f), std::forward<Args>(args)...));
   }
@@ -75,17 +94,10 @@ class group {
 
  private:
   tasklet enter(tasklet);
-  void refuse_if_ending() const;
-  void fail(std::exception_ptr) noexcept;
-  void kill_others();
   void join_all();
 
-  detail::record* const owner_ = detail::here().current;
+  const heap::owned<detail::nursery> inside_ = heap::make<detail::nursery>(detail::here().current);
   const int exceptions_ = std::uncaught_exceptions();
-  std::pmr::vector<tasklet> all_{heap::memory_resource()};  // some may have ended
-  std::size_t look_at_ = 16;                                // so many are looked through for those
-  bool ending_ = false;
-  std::exception_ptr failure_;
 };
 
 STACKLESS_END

@@ -53,6 +53,23 @@ FUNC_END(stackless_trampoline)
         .hidden stackless_trampoline_end
 stackless_trampoline_end:
 
+/* Where a context goes on that has to be put right first; a switch jumps here with x1 = the context, x19 = who puts
+   it right, sp = the top of a stack for that. It returns the context that is switched to then.
+   The unwinder stops here: what is above is no frame of that context. */
+FUNC_BEGIN(stackless_detour)
+        .cfi_undefined x30
+        BTI_J
+        mov     x0, x1
+        mov     x29, xzr
+        mov     x30, xzr
+        blr     x19
+        mov     x1, x0
+        ldp     x9, x10, [x1]
+        ldp     x29, x19, [x1, #16]
+        mov     sp, x10
+        br      x9
+FUNC_END(stackless_detour)
+
 /* context* stackless_switch(context* from, context* to)
 
    The frame while suspended:   | d14 d15         |

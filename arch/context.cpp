@@ -3,7 +3,10 @@
 STACKLESS_BEGIN
 namespace arch {
 
-extern "C" void stackless_trampoline();
+extern "C" {
+void stackless_trampoline();
+void stackless_detour();
+}
 
 context fresh_context(void* top, entry start) noexcept {
   return {.pc = reinterpret_cast<void*>(&stackless_trampoline),
@@ -11,6 +14,15 @@ context fresh_context(void* top, entry start) noexcept {
           .fp = nullptr,
           .base = reinterpret_cast<void*>(start)};
 }
+
+context detoured_context(void* top, detour by) noexcept {
+  return {.pc = reinterpret_cast<void*>(&stackless_detour),
+          .sp = top,
+          .fp = nullptr,
+          .base = reinterpret_cast<void*>(by)};
+}
+
+bool is_detoured(const context& c) noexcept { return c.pc == reinterpret_cast<void*>(&stackless_detour); }
 
 }  // namespace arch
 STACKLESS_END

@@ -36,6 +36,22 @@ FUNC_END(stackless_trampoline)
         .hidden stackless_trampoline_end
 stackless_trampoline_end:
 
+/* Where a context goes on that has to be put right first; a switch jumps here with rsi = the context, rbx = who
+   puts it right, rsp = the top of a stack for that. It returns the context that is switched to then.
+   The unwinder stops here: what is above is no frame of that context. */
+FUNC_BEGIN(stackless_detour)
+        .cfi_undefined %rip
+        endbr64
+        movq    %rsi, %rdi
+        xorl    %ebp, %ebp
+        callq   *%rbx
+        movq    %rax, %rsi
+        movq    8(%rsi), %rsp
+        movq    16(%rsi), %rbp
+        movq    24(%rsi), %rbx
+        jmpq    *0(%rsi)
+FUNC_END(stackless_detour)
+
 /* context* stackless_switch(context* from, context* to)
 
    The frame while suspended:   | return address |

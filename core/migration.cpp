@@ -21,7 +21,7 @@
 #include "core/scheduler.hpp"
 #include "core/selection.hpp"
 #include "core/sharing.hpp"
-#include "core/slot.hpp"
+#include "core/slice.hpp"
 
 extern "C" {
 /// The address of a thread-local variable in the calling thread, as compilers ask for it.
@@ -74,11 +74,13 @@ __attribute__((no_sanitize("address"))) void note(std::uintptr_t* where, std::sp
 void note_thread_words(record* r, std::span<const tls_block> blocks) {
   if (r->extras != nullptr) r->extras->thread_words.clear();  // of an earlier attempt
   if (!r->alive() || r->stack == nullptr || !r->started) return;
-  note(reinterpret_cast<std::uintptr_t*>(&r->context.fp), blocks, r);
-  note(reinterpret_cast<std::uintptr_t*>(&r->context.base), blocks, r);
-  auto* const end = reinterpret_cast<std::uintptr_t*>(r->stack->top());
-  auto* word = reinterpret_cast<std::uintptr_t*>(reinterpret_cast<std::uintptr_t>(r->context.sp) - arch::red_zone);
-  for (; word < end; ++word) note(word, blocks, r);
+  arch::context& parked = slices::context_of(r);
+  note(reinterpret_cast<std::uintptr_t*>(&parked.fp), blocks, r);
+  note(reinterpret_cast<std::uintptr_t*>(&parked.base), blocks, r);
+  const std::span<std::byte> live = slices::live_bytes(r);
+  for (std::size_t i = 0; i != live.size(); i += sizeof(std::uintptr_t)) {
+    note(reinterpret_cast<std::uintptr_t*>(live.data() + i), blocks, r);
+  }
 }
 
 __attribute__((no_sanitize("address"))) void rewrite(const thread_word& w) {
@@ -94,6 +96,7 @@ void arrive(record* r) noexcept {
   }
   r->arriving = false;
   if (!r->alive()) return;
+  if (r->sliced) slices::arrive(*r->owner, r);
   begin_life(r);
   if (r->block_trap) {
     r->block_trap = false;  // of the thread that it has left
@@ -144,11 +147,13 @@ bool hand_over(scheduler& from, record* r, scheduler* to) {
     arrive(tasklet_access::record(kept));
     if (looks_again) append(s, tasklet_access::record(kept));
   });
+  if (alive && r->sliced && !slices::assign(r, *to)) return false;
   // Nothing is thrown from here on, so that a chooser which gives up is not lost.
   if (looks_again && !r->choice->give_up()) return false;
   r->arriving = true;
   if (!change_owner(r, [&] { return post(to, std::move(arrival), r); })) {
     r->arriving = false;
+    if (alive && r->sliced) slices::assign(r, from);
     if (looks_again) append(from, r);
     return false;
   }
@@ -161,6 +166,7 @@ bool adopt(scheduler& s, record* r) {
   {
     const arch::locked hold(adoption);
     if (r->owner != &nobody) return false;
+    if (r->alive() && r->sliced && !slices::assign(r, s)) return false;
     give_to(r, &s);
   }
   arrive(r);
@@ -174,6 +180,7 @@ bool let_go_orphaned(record* r) noexcept {
     if (r->owner.acquire() != &nobody) return false;
     r->handles += r->foreign_handles.exchange(0, std::memory_order_acq_rel) - 1;
     if (r->handles > 0) return true;
+    if (r->alive() && r->sliced && !slices::assign(r, s)) return true;  // it can only be unwound where its slot is
     give_to(r, &s);
   }
   arrive(r);
@@ -203,8 +210,10 @@ void leave_tasklets(scheduler& s) {
     note_thread_words(r, blocks);
     if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
     if (r->state == state::choosing) stop_choosing(r);
+    if (r->alive() && r->sliced) slices::abandon(r);
     give_to(r, &nobody);
   });
+  slices::close(s);
 }
 
 }  // namespace detail

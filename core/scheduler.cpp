@@ -20,6 +20,7 @@
 #include "core/migration.hpp"
 #include "core/record.hpp"
 #include "core/selection.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 #include "core/watchdog.hpp"
 
@@ -105,6 +106,7 @@ void end_life(scheduler& s, record* r) noexcept {
   if (r->block_trap) set_block_trap(r, false);
   r->atomic = false;
   if (r->extras != nullptr) end_extras(s, r);
+  if (r->sliced && r->started) slices::end(r);
 }
 
 namespace {
@@ -293,8 +295,7 @@ record* revive_main(scheduler& s) {
 void reclaim_departed(scheduler& s) noexcept {
   record* departed = std::exchange(s.departed, nullptr);
   if (departed == nullptr) return;
-  arch::drop_stack(departed->sanitized);
-  slots::release(std::exchange(departed->stack, nullptr));
+  release_stack(departed);
   if (departed->all_handles() == 0) destroy(departed);
 }
 
@@ -317,9 +318,10 @@ std::optional<tasklet> run(const run_options& options) {
   if (me->next == me && s.stranded == nullptr && !serves) return std::nullopt;
   detail::refuse_trapped_switch(s);
   if (serves) detail::keep_idler(s);
-  std::optional<detail::watchdog> watchdog;
+  heap::owned<detail::watchdog> watchdog;  // others look at it while this stack may be away
   if (options.timeout > options.timeout.zero() && s.watchdog == nullptr) {
-    s.watchdog = &watchdog.emplace(options, me);
+    watchdog = heap::make<detail::watchdog>(options, me);
+    s.watchdog = watchdog.get();
     detail::attend(s, detail::attention::watched, true);
   }
   // Calls that were left inside of one that was woken before them stay inside of the next.

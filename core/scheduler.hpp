@@ -21,6 +21,9 @@ void refuse_abroad(const record* r);
 /// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
 void prepare_stack(record* r);
 
+/// `r`, which will not run any more, has no stack afterwards.
+void release_stack(record* r) noexcept;
+
 // A record holds a std::exception_ptr as a plain word: a thread's main is constant-initialised and never destroyed.
 void put_failure(record* r, std::exception_ptr failure) noexcept;
 std::exception_ptr take_failure(record* r) noexcept;

@@ -12,6 +12,7 @@
 
 #include "arch/fence.hpp"
 #include "core/fork_level.hpp"
+#include "core/slice.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -42,6 +43,10 @@ arch::spin_lock& lock_of(const void* channel) noexcept {
 }
 
 void holding::hold_unused_or_shared(const channel_base& c, const scheduler& s) {
+  if (c.used_by_ == channel_base::nobody && slices::hold(&c)) {
+    throw state_error("a channel, mutex or event is on a sliced stack, where others would find another tasklet's variables: "
+                      "make it a global or a block of stackless::heap, or give the tasklet a stack of its own");
+  }
   std::uintptr_t user = channel_base::nobody;
   c.used_by_.compare_exchange_strong(user, reinterpret_cast<std::uintptr_t>(&s), std::memory_order_acquire);
   if (user == channel_base::nobody && mark(c, s)) return;

@@ -154,6 +154,8 @@ slot* acquire_at(std::uintptr_t begin) {
 
 void release(slot* idle) noexcept {
   idle->user = nullptr;
+  idle->home = nullptr;
+  idle->retired = false;
   locked hold(pool_lock);
   if (idle->era != arch::region::era) return dissolve(*idle);
   if (warm_count < warm_limit) return enter_pool(*idle, slot::state::warm);

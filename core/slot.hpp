@@ -12,15 +12,19 @@ STACKLESS_BEGIN
 
 namespace detail {
 struct record;
+struct scheduler;
 }
 
 struct slot : arch::extent {
   /// Warm and cold slots are in the pool, with their pages or without.
   enum class state : std::uint8_t { used, warm, cold };
 
-  detail::record* user = nullptr;  ///< the tasklet whose stack this is; nullptr: none yet, or in the pool
+  detail::record* user = nullptr;  ///< the tasklet whose stack this is now; nullptr: none, or in the pool
   state now = state::used;
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
+  const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
+  std::uint32_t tenants = 0;                ///< so many of them
+  bool retired = false;                     ///< shared: nobody new settles in it
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
 

@@ -15,6 +15,7 @@
 #include "core/migration.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 
 STACKLESS_BEGIN
@@ -32,8 +33,7 @@ void discard(record* r) noexcept {
   r->state = state::dead;
   end_life(*r->owner, r);
   drop_failure(r);
-  slots::release(std::exchange(r->stack, nullptr));
-  arch::drop_stack(r->sanitized);
+  release_stack(r);
   drop_closure(r);
 }
 
@@ -52,13 +52,14 @@ record* unwind(scheduler& s, record* r) {
   return jump(s, r);
 }
 
-record* create() {
+record* create(const tasklet_options& options) {
   scheduler& s = here();
   reclaim_departed(s);
   record* r = records::allocate();
   r->owner = &s;
   r->state = state::dead;
   r->handles = 1;
+  r->sliced = options.stack == stack::sliced;
   return r;
 }
 
@@ -70,8 +71,12 @@ void bind(record* r, body run, void* closure) {
 void set_up(record* r) {
   scheduler& s = *r->owner;
   if (s.departed == r) reclaim_departed(s);
-  r->stack = slots::acquire();
-  r->stack->user = r;
+  if (r->sliced) {
+    slices::settle(s, r);
+  } else {
+    r->stack = slots::acquire();
+    r->stack->user = r;
+  }
   r->state = state::paused;
   r->started = false;
   r->exceptions = {};
@@ -82,9 +87,22 @@ void set_up(record* r) {
 
 void prepare_stack(record* r) {
   const slot& s = *r->stack;
-  if (!r->started) r->context = arch::fresh_context(reinterpret_cast<void*>(s.top()), tasklet_entry);
+  if (!r->started && r->sliced) {
+    slices::prepare(r);
+  } else if (!r->started) {
+    r->context = arch::fresh_context(reinterpret_cast<void*>(s.top()), tasklet_entry);
+  }
   arch::adopt_stack(r->sanitized,
                     [&] { return std::span(reinterpret_cast<std::byte*>(s.floor()), s.top() - s.floor()); });
+}
+
+void release_stack(record* r) noexcept {
+  arch::drop_stack(r->sanitized);
+  if (r->sliced) {
+    slices::leave(r);
+  } else {
+    slots::release(std::exchange(r->stack, nullptr));
+  }
 }
 
 void settle_handles(record* r) noexcept {
@@ -447,7 +465,18 @@ bool tasklet::restorable() const {
   if (is_abroad(r)) return false;
   if (!r->alive() || !r->started) return true;
   if (r->stack == nullptr || r == detail::here().current) return false;
-  return arch::walk(r->context, [](void*, arch::frame) {}, nullptr);
+  return slices::in_place(
+      record(), [](detail::record* its, void*) { return arch::walk(its->context, [](void*, arch::frame) {}, nullptr); },
+      nullptr);
+}
+
+tasklet_options default_options() { return detail::mine().defaults; }
+
+void default_options(const tasklet_options& options) { detail::here().defaults = options; }
+
+void share_slots(const shared_slots& options) {
+  if (options.count == 0) throw error("sliced tasklets cannot share no slots: they need at least one");
+  slices::resize(detail::here(), options.count);
 }
 
 tasklet current() { return tasklet_access::handle_to(detail::here().current); }

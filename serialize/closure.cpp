@@ -71,6 +71,10 @@ void closure::add(record* r) {
   if (r == r->owner->current) {
     refuse(r, "the tasklet that runs cannot be saved", "dump it from another tasklet, while it is parked");
   }
+  if (r->sliced) {
+    refuse(r, "it shares the addresses of its stack with other tasklets, and a file has no place for that",
+           "give the tasklet a stack of its own");
+  }
   tasklets_.push_back({r});
 }
 
@@ -80,7 +84,7 @@ void closure::add_queue(const channel_base& c) {
 }
 
 void closure::visit(const record& r) {
-  follow(reinterpret_cast<std::uintptr_t>(r.closure));
+  if (!r.started) follow(reinterpret_cast<std::uintptr_t>(r.closure));
   follow(reinterpret_cast<std::uintptr_t>(r.extras));
   if (r.has_cargo) scan(r.cargo);
   follow(reinterpret_cast<std::uintptr_t>(r.exceptions.caught));

@@ -21,10 +21,11 @@ using stackless::when;
 const std::string deadlock = "deadlock_error: Deadlock: the last runnable tasklet cannot be blocked";
 const std::string ending = "state_error: the group is ending, for it was cancelled or one of it has failed";
 
+void receive_in_vain() { stackless::heap::make<channel<int>>()->receive(); }
+
 /// Waits for what never comes, and says how it ends.
 void wait_in_vain(const char* name) {
-  channel<int> nobody_sends;
-  out(name, err([&] { nobody_sends.receive(); }));
+  out(name, err([] { receive_in_vain(); }));
   throw TaskletExit{};
 }
 
@@ -116,7 +117,7 @@ TEST_F(groups, first_of_several_errors_is_thrown) {
   group g;
   g.spawn([] {
     try {
-      channel<int>().receive();
+      receive_in_vain();
     } catch (const TaskletExit&) {
       fail("second");
     }
@@ -134,7 +135,7 @@ TEST_F(groups, error_is_thrown_when_all_have_ended_and_by_nobody_else) {
     g.spawn([] {
       finally f{"cleanup"};
       try {
-        channel<int>().receive();
+        receive_in_vain();
       } catch (const TaskletExit&) {
         schedule();
         throw;
@@ -215,7 +216,7 @@ TEST_F(groups, destructor_kills_what_is_left_and_waits_for_it) {
     g.spawn([] {
       finally f{"a has ended"};
       try {
-        channel<int>().receive();
+        receive_in_vain();
       } catch (const TaskletExit&) {
         schedule();
         schedule();
@@ -251,7 +252,7 @@ TEST_F(groups, kill_goes_down_the_tree) {
       group inner;
       inner.spawn([] {
         finally leaf_ends{"leaf"};
-        channel<int>().receive();
+        receive_in_vain();
       });
       inner.wait();
     });
@@ -293,7 +294,7 @@ TEST_F(groups, owner_that_is_killed_while_its_destructor_waits_ends_when_all_hav
       g.spawn([&] {
         finally ends{"child"};
         try {
-          channel<int>().receive();
+          receive_in_vain();
         } catch (const TaskletExit&) {
           permission.receive();
           throw;
@@ -374,7 +375,7 @@ TEST_F(groups, main_that_waits_for_one_that_nobody_wakes_is_told_and_ends_it) {
 
 TEST_F(groups, one_that_would_block_as_the_last_fails_and_wait_throws_that) {
   group g;
-  g.spawn([] { channel<int>().receive(); });
+  g.spawn([] { receive_in_vain(); });
   EXPECT_EQ(err([&] { g.wait(); }), deadlock);
 }
 

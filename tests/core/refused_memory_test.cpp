@@ -29,10 +29,11 @@ TEST(refused_memory, tasklet_that_gets_no_stack_is_not_made) {
   std::size_t ran = 0;
   const auto body = [&] { ++ran; };
   std::vector<tasklet> made;
-  made.emplace_back(body);
+  const stackless::tasklet_options own{.stack = stackless::stack::own};
+  made.emplace_back(own, body);
   {
     const no_more_memory from_now_on;
-    EXPECT_THROW(for (;;) made.emplace_back(body), memory_error);
+    EXPECT_THROW(for (;;) made.emplace_back(own, body), memory_error);
   }
   EXPECT_EQ(stackless::runcount(), made.size() + 1);
   made.emplace_back(body);

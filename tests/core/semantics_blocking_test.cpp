@@ -149,9 +149,9 @@ TEST_F(semantics_blocking, B20_whoever_of_the_queue_is_killed_the_others_keep_th
 TEST_F(semantics_blocking, B21_a_forgotten_tasklet_blocked_on_a_channel_of_its_own_is_listed) {
   {
     tasklet t = spawn([] {
-      channel<int> own;
+      const auto own = stackless::heap::make<channel<int>>();
       finally f{"finally"};
-      own.receive();
+      own->receive();
     });
     run();
     out("held", stackless::getuncollectables().size());

@@ -41,5 +41,13 @@ using entry = void (*)(context* self);
 /// A context that begins in `start`, on a stack that grows down from `top` (a multiple of 16).
 context fresh_context(void* top, entry start) noexcept;
 
+/// Puts a context right that is about to go on; returns it, or another that goes on in its place.
+using detour = context* (*)(context* to) noexcept;
+
+/// A context on whose way lies `by`: it is called when somebody switches to it, on a stack of its own that grows down from
+/// `top` (a multiple of 16).
+context detoured_context(void* top, detour by) noexcept;
+bool is_detoured(const context&) noexcept;
+
 }  // namespace arch
 STACKLESS_END

@@ -58,8 +58,8 @@ class bound_call {
   [[no_unique_address]] std::tuple<Args...> args_;
 };
 
-/// A record with one handle, dead until it is bound.
-record* create();
+/// A record with one handle, dead until it is bound and set up.
+record* create(const tasklet_options&);
 
 /// Gives `r`, which is not alive, what it will run, and owns `closure` from now on, whatever this throws.
 void bind(record* r, body, void* closure);
@@ -117,18 +117,33 @@ class tasklet {
     insert();
   }
 
-  /// The same, paused: it runs when somebody inserts it.
+  /// The same with options: `stackless::tasklet({.stack = stackless::stack::sliced}, f, args...)`.
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  tasklet(const tasklet_options& options, F&& f, Args&&... args)
+      : tasklet(bound(options, std::forward<F>(f), std::forward<Args>(args)...)) {
+    insert();
+  }
+
+  /// Paused: it runs when somebody inserts it.
+  template <class F, class... Args>
+    requires(!std::same_as<std::remove_cvref_t<F>, tasklet_options> &&
+             std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
   static tasklet bound(F&& f, Args&&... args) {
-    tasklet t;
+    return bound(default_options(), std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  static tasklet bound(const tasklet_options& options, F&& f, Args&&... args) {
+    tasklet t(options);
     t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
     detail::set_up(t.record());
     return t;
   }
 
   /// A tasklet without a function: not alive until it is bound and set up.
-  tasklet() : tasklet(detail::create()) {}
+  tasklet() : tasklet(default_options()) {}
+  explicit tasklet(const tasklet_options& options) : tasklet(detail::create(options)) {}
 
   /// Gives it a function: without arguments it is not alive before setup(), with arguments it is alive and paused. One
   /// that is alive and paused is unwound first. Throws state_error: current, scheduled, blocked, or refuses to end.

@@ -20,6 +20,7 @@ namespace detail {
 struct scheduler;
 struct extras;
 struct selection;
+struct slice;
 
 /// Where a tasklet is.
 ///
@@ -90,7 +91,10 @@ struct alignas(64) record {
   relaxed<channel_base*> blocked_on = nullptr;
   stackless::slot* stack = nullptr;
   detail::body body = nullptr;
-  void* closure = nullptr;
+  union {
+    void* closure = nullptr;  ///< before it has started
+    slice* away;              ///< afterwards, if it is sliced: the block its stack was in last; nullptr: none
+  };
 
   exceptions_in_flight exceptions;  ///< while parked with any; else empty
   void* failure = nullptr;          ///< what wake::with_failure throws: the representation of a std::exception_ptr
@@ -106,6 +110,7 @@ struct alignas(64) record {
   bool serves : 1 = false;          ///< running_others: it waits for other threads as well
   bool block_trap : 1 = false;
   bool atomic : 1 = false;
+  bool sliced : 1 = false;          ///< it shares its slot: see slice.hpp
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
   std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }

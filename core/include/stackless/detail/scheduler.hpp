@@ -9,6 +9,7 @@
 
 #include <stackless/detail/record.hpp>
 #include <stackless/switch.hpp>
+#include <stackless/tasklet_options.hpp>
 
 STACKLESS_BEGIN
 namespace detail {
@@ -26,6 +27,7 @@ inline constexpr std::uint32_t mail = 32;      ///< other threads have left some
 struct hooks;
 struct watchdog;
 struct inbox;
+struct slicer;
 
 struct scheduler {
   record* current = nullptr;
@@ -39,9 +41,11 @@ struct scheduler {
   detail::hooks* hooks = nullptr;              ///< error handler and callbacks, once there were any
   detail::watchdog* watchdog = nullptr;        ///< of the outermost run() with a timeout
   detail::inbox* inbox = nullptr;              ///< what other threads leave
+  detail::slicer* slicer = nullptr;            ///< of sliced stacks, once there were any
   record* idler = nullptr;                     ///< see idle.hpp
   std::size_t population = 0;                  ///< tasklets that are alive, without main
   std::int32_t serving = 0;                    ///< calls of run() that wait for other threads
+  tasklet_options defaults{};                  ///< what tasklets are made with
   bool stopped = false;                        ///< the next such call returns at once
   record main;
 

@@ -1,0 +1,41 @@
+#pragma once
+
+/// Copies of the live bytes of stacks that do not run.
+
+#include <cstddef>
+#include <cstring>
+
+#include <stackless/config.hpp>
+
+STACKLESS_BEGIN
+namespace arch {
+
+// There is no red zone below the stack pointer to be copied with them: compilers use one only in functions that call
+// nobody, and whoever gives way inline has at least one call that cannot take the place of a return, for the exception
+// that it may wake to.
+
+#if STACKLESS_ASAN
+
+// AddressSanitizer knows which bytes of a frame may be used, and has to know it again: that goes along.
+std::size_t size_of_copy(std::size_t bytes) noexcept;
+void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
+void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes, const std::byte* floor) noexcept;
+
+#else
+
+/// What a copy takes.
+constexpr std::size_t size_of_copy(std::size_t bytes) noexcept { return bytes; }
+
+inline void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  std::memcpy(to, from, bytes);
+}
+
+/// The stack goes down to `floor`.
+inline void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes, const std::byte*) noexcept {
+  std::memcpy(to, from, bytes);
+}
+
+#endif
+
+}  // namespace arch
+STACKLESS_END

@@ -1,0 +1,226 @@
+#include "core/slice.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "arch/frames.hpp"
+#include "core/heap.hpp"
+#include "core/inbox.hpp"
+#include "core/scheduler.hpp"
+#include "core/slot.hpp"
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// What a thread has for its sliced tasklets.
+struct slicer {
+  /// Somebody is visited who shares the slot with the visitor.
+  struct visit {
+    arch::context landing;  // first: whoever switches to it is led to the visit
+    record* host;
+    record* guest;
+    slices::visitor f;
+    void* argument;
+    bool result;
+  };
+
+  slot* const landing = slots::acquire();  ///< the stack on which slices are moved
+  std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
+  std::size_t next = 0;
+  visit visiting{};
+
+  void* top() const { return reinterpret_cast<void*>(landing->top()); }
+};
+
+}  // namespace detail
+
+namespace slices {
+namespace {
+
+using detail::record;
+using detail::scheduler;
+using detail::slice;
+using detail::slicer;
+
+slicer& slicer_of(scheduler& s) {
+  if (s.slicer == nullptr) s.slicer = new slicer;
+  return *s.slicer;
+}
+
+[[noreturn]] void refuse_to_lose(std::size_t size) noexcept {
+  std::fprintf(stderr,
+               "stackless: error: out of memory for a sliced stack of %zu bytes that has to leave its slot: the tasklet "
+               "would be lost\n",
+               size);
+  std::abort();
+}
+
+/// The block that it had last, if that fits, or another.
+slice* block_for(record* r, std::size_t size) noexcept {
+  const std::size_t wanted = sizeof(slice) + arch::size_of_copy(size);
+  if (r->away != nullptr) {
+    const std::size_t usable = heap::usable_size(r->away);
+    if (wanted <= usable && usable <= 2 * wanted) return r->away;
+    heap::deallocate(std::exchange(r->away, nullptr));
+  }
+  arch::region::failure why;
+  void* const block = heap::try_allocate(wanted, alignof(slice), why);
+  if (block == nullptr) refuse_to_lose(size);
+  return r->away = new (block) slice;
+}
+
+/// Runs on the landing.
+arch::context* come_back(arch::context* to) noexcept;
+
+void await_return(const slicer& mine, record* r) noexcept { r->context = arch::detoured_context(mine.top(), come_back); }
+
+bool is_away(const record* r) noexcept { return arch::is_detoured(r->context); }
+
+std::byte* stack_pointer(const record* r) { return static_cast<std::byte*>(r->context.sp); }
+
+std::size_t size_in_place(const record* r) {
+  return r->stack->top() - reinterpret_cast<std::uintptr_t>(r->context.sp);
+}
+
+void move_away(const slicer& mine, record* r) noexcept {
+  r->stack->user = nullptr;
+  if (!r->alive()) return;
+  const std::size_t size = size_in_place(r);
+  slice* const to = block_for(r, size);
+  to->context = r->context;
+  to->size = size;
+  arch::copy_frames_out(to->bytes(), stack_pointer(r), size);
+  await_return(mine, r);
+}
+
+void bring_back(const slicer& mine, record* r) noexcept {
+  slot& place = *r->stack;
+  if (place.user != nullptr) move_away(mine, place.user);
+  place.user = r;
+  const auto* const floor = reinterpret_cast<const std::byte*>(place.floor());
+  if (!r->started) {
+    r->context = arch::fresh_context(reinterpret_cast<void*>(place.top()), detail::tasklet_entry);
+    arch::copy_frames_in(stack_pointer(r), nullptr, 0, floor);
+  } else {
+    r->context = r->away->context;
+    arch::copy_frames_in(stack_pointer(r), r->away->bytes(), r->away->size, floor);
+  }
+}
+
+/// Goes when the last tasklet has left it.
+void retire(slot* place) noexcept {
+  if (place == nullptr) return;
+  place->retired = true;
+  if (place->tenants == 0) slots::release(place);
+}
+
+arch::context* come_back(arch::context* to) noexcept {
+  record* const r = detail::record_of(to);
+  bring_back(*detail::mine().slicer, r);
+  return to;
+}
+
+/// Runs on the landing.
+arch::context* pay_visit(arch::context* to) noexcept {
+  auto& v = *reinterpret_cast<slicer::visit*>(to);
+  const slicer& mine = *detail::mine().slicer;
+  bring_back(mine, v.host);
+  v.result = v.f(v.host, v.argument);
+  bring_back(mine, v.guest);
+  return &v.guest->context;
+}
+
+}  // namespace
+
+void settle(scheduler& s, record* r) {
+  slicer& mine = slicer_of(s);
+  slot*& place = mine.shared[mine.next];
+  if (place == nullptr) {
+    place = slots::acquire();
+    place->home = &s;
+  }
+  mine.next = (mine.next + 1) % mine.shared.size();
+  ++place->tenants;
+  r->stack = place;
+}
+
+void prepare(record* r) noexcept { await_return(*r->owner->slicer, r); }
+
+void end(record* r) noexcept { heap::deallocate(std::exchange(r->away, nullptr)); }
+
+void leave(record* r) noexcept {
+  slot* const place = std::exchange(r->stack, nullptr);
+  if (place->user == r) place->user = nullptr;
+  if (--place->tenants == 0 && place->retired) slots::release(place);
+}
+
+void resize(scheduler& s, std::size_t count) {
+  slicer& mine = slicer_of(s);
+  std::vector<slot*> shared(count);
+  for (slot* place : std::exchange(mine.shared, std::move(shared))) retire(place);
+  mine.next = 0;
+}
+
+arch::context& context_of(record* r) noexcept { return is_away(r) ? r->away->context : r->context; }
+
+std::span<std::byte> live_bytes(record* r) noexcept {
+  if (is_away(r)) return {r->away->bytes(), r->away->size};
+  return {stack_pointer(r), size_in_place(r)};
+}
+
+bool in_place(record* r, visitor f, void* argument) {
+  if (!is_away(r)) return f(r, argument);
+  scheduler& s = detail::here();
+  slicer& mine = *s.slicer;
+  if (r->stack->user != s.current) {
+    bring_back(mine, r);
+    return f(r, argument);
+  }
+  mine.visiting = {.landing = arch::detoured_context(mine.top(), pay_visit),
+                   .host = r,
+                   .guest = s.current,
+                   .f = f,
+                   .argument = argument,
+                   .result = false};
+  arch::switch_out_of_line(&s.current->context, &mine.visiting.landing);
+  return detail::mine().slicer->visiting.result;
+}
+
+bool hold(const void* address) noexcept {
+  const auto word = reinterpret_cast<std::uintptr_t>(address);
+  if (!arch::region::contains(word)) return false;
+  const arch::extent* const there = arch::region::find(word);
+  return there != nullptr && there->kind == extent_kind::slot && static_cast<const slot*>(there)->home != nullptr;
+}
+
+bool assign(record* r, const scheduler& to) noexcept {
+  slot* const place = r->stack;
+  if (place->home == &to) return true;
+  if (place->home != &detail::nobody && place->tenants != 1) return false;
+  if (slicer* mine = detail::mine().slicer) std::ranges::replace(mine->shared, place, nullptr);
+  place->retired = true;
+  place->home = &to;
+  return true;
+}
+
+void arrive(scheduler& to, record* r) {
+  const slicer& mine = slicer_of(to);
+  if (is_away(r)) await_return(mine, r);
+}
+
+void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }
+
+void close(scheduler& s) noexcept {
+  slicer* const mine = std::exchange(s.slicer, nullptr);
+  if (mine == nullptr) return;
+  for (slot* place : mine->shared) retire(place);
+  slots::release(mine->landing);
+  delete mine;
+}
+
+}  // namespace slices
+STACKLESS_END

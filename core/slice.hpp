@@ -1,0 +1,72 @@
+#pragma once
+
+/// Sliced stacks: several tasklets share a slot, and take turns to have it.
+///
+/// Slots are a cache. A tasklet is *in place* while the live bytes of its stack are in the slot: it goes on without a
+/// copy. When another one wants the slot they are moved into a block that fits, and its context becomes one with a
+/// detour, which brings them back when somebody switches to it, always to the same addresses. So no switch needs to know.
+
+#include <cstddef>
+#include <span>
+
+#include <stackless/detail/scheduler.hpp>
+
+STACKLESS_BEGIN
+namespace detail {
+
+/// The live bytes of a stack while another tasklet has the slot; they follow it.
+struct alignas(16) slice {
+  arch::context context;  ///< as it goes on
+  std::size_t size;       ///< of the live bytes
+
+  std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
+};
+
+}  // namespace detail
+
+namespace slices {
+
+/// Gives `r`, which has no stack, one of the slots that the thread's tasklets share. Throws memory_error.
+void settle(detail::scheduler&, detail::record* r);
+
+/// `r`, which has not started, will begin in tasklet_entry.
+void prepare(detail::record* r) noexcept;
+
+/// `r` has started and is about to be dead: what is live of its stack is so no longer.
+void end(detail::record* r) noexcept;
+
+/// `r`, which will not run any more, gives up its place.
+void leave(detail::record* r) noexcept;
+
+/// The suspended words of `r`, which has started and is parked, as they are when it is in place.
+arch::context& context_of(detail::record* r) noexcept;
+
+/// Where its live bytes, from the stack pointer on, are now.
+std::span<std::byte> live_bytes(detail::record* r) noexcept;
+
+/// Returns f(r, argument), called while `r`, which has started and is parked, is in place. If it shares the slot with the
+/// caller, the caller's stack is away meanwhile: `argument` must not lead there.
+using visitor = bool (*)(detail::record* r, void* argument);
+bool in_place(detail::record* r, visitor f, void* argument);
+
+/// `r` is about to move from this thread to another, or from one that has ended to this. False if others use its slot
+/// who belong elsewhere.
+bool assign(detail::record* r, const detail::scheduler& to) noexcept;
+
+/// It has come to this thread.
+void arrive(detail::scheduler& to, detail::record* r);
+
+/// `address` is on a stack that shares its slot.
+bool hold(const void* address) noexcept;
+
+/// Those who settle from now on share so many slots.
+void resize(detail::scheduler&, std::size_t count);
+
+/// The thread ends: what its tasklet `r` needs belongs to nobody.
+void abandon(detail::record* r) noexcept;
+
+/// The thread ends. Slots that tasklets still use stay with them.
+void close(detail::scheduler&) noexcept;
+
+}  // namespace slices
+STACKLESS_END

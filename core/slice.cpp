@@ -14,6 +14,9 @@
 #include "core/slot.hpp"
 
 STACKLESS_BEGIN
+
+static arch::context* come_back(arch::context* to) noexcept;
+
 namespace detail {
 
 /// What a thread has for its sliced tasklets.
@@ -29,11 +32,14 @@ struct slicer {
   };
 
   slot* const landing = slots::acquire();  ///< the stack on which slices are moved
+  const arch::context way_back = detour_by(come_back);  ///< of all who are away
   std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
   std::size_t next = 0;
   visit visiting{};
 
-  void* top() const { return reinterpret_cast<void*>(landing->top()); }
+  arch::context detour_by(arch::detour d) const {
+    return arch::detoured_context(reinterpret_cast<void*>(landing->top()), d);
+  }
 };
 
 }  // namespace detail
@@ -60,50 +66,50 @@ slicer& slicer_of(scheduler& s) {
 }
 
 /// The block that it had last, if that fits, or another.
-slice* block_for(record* r, std::size_t size) noexcept {
-  const std::size_t wanted = sizeof(slice) + arch::size_of_copy(size);
-  if (r->away != nullptr) {
-    const std::size_t usable = heap::usable_size(r->away);
-    if (wanted <= usable && usable <= 2 * wanted) return r->away;
-    heap::deallocate(std::exchange(r->away, nullptr));
+slice* block_for(record* r, std::uint32_t size) noexcept {
+  slice* block = r->away;
+  if (block != nullptr) {
+    if (size <= block->room && block->room / 2 <= size) return block;
+    heap::deallocate(block);
   }
   arch::region::failure why;
-  void* const block = heap::try_allocate(wanted, alignof(slice), why);
-  if (block == nullptr) refuse_to_lose(size);
-  return r->away = new (block) slice;
+  void* const memory = heap::try_allocate(sizeof(slice) + arch::size_of_copy(size), alignof(slice), why);
+  if (memory == nullptr) refuse_to_lose(size);
+  block = new (memory) slice;
+  block->room = size;
+  return r->away = block;
 }
-
-/// Runs on the landing.
-arch::context* come_back(arch::context* to) noexcept;
-
-void await_return(const slicer& mine, record* r) noexcept { r->context = arch::detoured_context(mine.top(), come_back); }
 
 bool is_away(const record* r) noexcept { return arch::is_detoured(r->context); }
 
 std::byte* stack_pointer(const record* r) { return static_cast<std::byte*>(r->context.sp); }
 
-std::size_t size_in_place(const record* r) {
-  return r->stack->top() - reinterpret_cast<std::uintptr_t>(r->context.sp);
+std::uint32_t size_in_place(const record* r) {
+  return static_cast<std::uint32_t>(r->stack->shared_top - reinterpret_cast<std::uintptr_t>(r->context.sp));
 }
 
 void move_away(const slicer& mine, record* r) noexcept {
   r->stack->user = nullptr;
   if (!r->alive()) return;
-  const std::size_t size = size_in_place(r);
+  const std::uint32_t size = size_in_place(r);
   slice* const to = block_for(r, size);
-  to->context = r->context;
+  // Word by word, as the switch has just stored them: a wider load would wait until they are in the cache.
+  to->context.pc = r->context.pc;
+  to->context.sp = r->context.sp;
+  to->context.fp = r->context.fp;
+  to->context.base = r->context.base;
   to->size = size;
   arch::copy_frames_out(to->bytes(), stack_pointer(r), size);
-  await_return(mine, r);
+  r->context = mine.way_back;
 }
 
 void bring_back(const slicer& mine, record* r) noexcept {
   slot& place = *r->stack;
   if (place.user != nullptr) move_away(mine, place.user);
   place.user = r;
-  const auto* const floor = reinterpret_cast<const std::byte*>(place.floor());
+  const auto* const floor = reinterpret_cast<const std::byte*>(place.begin);
   if (!r->started) {
-    r->context = arch::fresh_context(reinterpret_cast<void*>(place.top()), detail::tasklet_entry);
+    r->context = arch::fresh_context(reinterpret_cast<void*>(place.shared_top), detail::tasklet_entry);
     arch::copy_frames_in(stack_pointer(r), nullptr, 0, floor);
   } else {
     r->context = r->away->context;
@@ -118,12 +124,6 @@ void retire(slot* place) noexcept {
   if (place->tenants == 0) slots::release(place);
 }
 
-arch::context* come_back(arch::context* to) noexcept {
-  record* const r = detail::record_of(to);
-  bring_back(*detail::mine().slicer, r);
-  return to;
-}
-
 /// Runs on the landing.
 arch::context* pay_visit(arch::context* to) noexcept {
   auto& v = *reinterpret_cast<slicer::visit*>(to);
@@ -135,6 +135,15 @@ arch::context* pay_visit(arch::context* to) noexcept {
 }
 
 }  // namespace
+}  // namespace slices
+
+/// Runs on the landing.
+static arch::context* come_back(arch::context* to) noexcept {
+  slices::bring_back(*detail::mine().slicer, detail::record_of(to));
+  return to;
+}
+
+namespace slices {
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
@@ -142,13 +151,14 @@ void settle(scheduler& s, record* r) {
   if (place == nullptr) {
     place = slots::acquire();
     place->home = &s;
+    place->shared_top = place->top();
   }
   mine.next = (mine.next + 1) % mine.shared.size();
   ++place->tenants;
   r->stack = place;
 }
 
-void prepare(record* r) noexcept { await_return(*r->owner->slicer, r); }
+void prepare(record* r) noexcept { r->context = r->owner->slicer->way_back; }
 
 void end(record* r) noexcept { heap::deallocate(std::exchange(r->away, nullptr)); }
 
@@ -180,7 +190,7 @@ bool in_place(record* r, visitor f, void* argument) {
     bring_back(mine, r);
     return f(r, argument);
   }
-  mine.visiting = {.landing = arch::detoured_context(mine.top(), pay_visit),
+  mine.visiting = {.landing = mine.detour_by(pay_visit),
                    .host = r,
                    .guest = s.current,
                    .f = f,
@@ -209,7 +219,7 @@ bool assign(record* r, const scheduler& to) noexcept {
 
 void arrive(scheduler& to, record* r) {
   const slicer& mine = slicer_of(to);
-  if (is_away(r)) await_return(mine, r);
+  if (is_away(r)) r->context = mine.way_back;
 }
 
 void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }

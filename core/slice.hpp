@@ -7,6 +7,7 @@
 /// detour, which brings them back when somebody switches to it, always to the same addresses. So no switch needs to know.
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include <stackless/detail/scheduler.hpp>
@@ -17,7 +18,8 @@ namespace detail {
 /// The live bytes of a stack while another tasklet has the slot; they follow it.
 struct alignas(16) slice {
   arch::context context;  ///< as it goes on
-  std::size_t size;       ///< of the live bytes
+  std::uint32_t size;     ///< of the live bytes
+  std::uint32_t room;     ///< for so many
 
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };

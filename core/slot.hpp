@@ -24,6 +24,7 @@ struct slot : arch::extent {
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
+  std::uintptr_t shared_top = 0;            ///< top(), which they ask for at each move
   bool retired = false;                     ///< shared: nobody new settles in it
   slot* next_free = nullptr;
   slot* previous_free = nullptr;

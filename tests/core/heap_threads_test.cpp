@@ -18,6 +18,7 @@
 #include "core/extents.hpp"
 #include "core/heap.hpp"
 #include "tests/core/heap_helpers.hpp"
+#include "tests/core/refused_calls.hpp"
 
 namespace {
 
@@ -315,6 +316,30 @@ TEST(heap_threads, home_in_a_span_that_another_thread_owns_can_be_claimed) {
   heap::deallocate(reinterpret_cast<void*>(home));
   free_all(blocks);
 }
+
+#if STACKLESS_CAN_BE_REFUSED_CALLS
+TEST(heap_threads, home_in_a_span_of_another_thread_is_not_claimed_where_the_kernel_refuses_fences) {
+  waiting_thread owner;
+  void* neighbour = nullptr;
+  std::uintptr_t home = 0;
+  span_shape shape;
+  owner.does([&] {
+    neighbour = heap::allocate(48);
+    void* const freed = heap::allocate(48);
+    home = word(freed);
+    shape = heap::find(home).of->shape();
+    heap::deallocate(freed);
+  });
+  elsewhere([&] {
+    ASSERT_TRUE(refuse_call(SYS_membarrier));
+    EXPECT_FALSE(heap::claim(home, shape));
+  });
+  owner.does([] { free_all(blocks_of(48, 3000)); });
+  EXPECT_EQ(heap::claim(home, shape), stackless::arch::fence_all_threads());
+  if (heap::find(home)) heap::deallocate(reinterpret_cast<void*>(home));
+  heap::deallocate(neighbour);
+}
+#endif
 
 TEST(heap_threads, claims_are_exact_while_the_owner_allocates) {
   waiting_thread owner;

@@ -1,16 +1,19 @@
-// What is left as it was when the kernel refuses memory.
+// What is left as it was when the kernel refuses memory, or has given it to somebody else.
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstring>
 #include <stackless/scheduler.hpp>
 #include <stackless/tasklet.hpp>
+#include <thread>
 #include <vector>
 
 #include "arch/metadata.hpp"
 #include "core/heap.hpp"
 #include "core/slot.hpp"
 #include "tests/core/no_more_memory.hpp"
+#include "tests/core/refused_calls.hpp"
 
 #if STACKLESS_CAN_BE_REFUSED_MEMORY
 namespace {
@@ -78,6 +81,7 @@ TEST(refused_memory, home_that_is_refused_can_be_claimed_later) {
   const std::uintptr_t home = remote_home();
   const stackless::span_shape of_cells = {home, arch::granule_size, 64};
   const stackless::span_shape of_one = {home, 2 * arch::granule_size, 2 * arch::granule_size};
+  ASSERT_NE(arch::metadata::allocate(16), nullptr);  // and there is more, to describe the homes with
   {
     const no_more_memory from_now_on;
     EXPECT_THROW(heap::claim(home, of_cells), memory_error);
@@ -92,6 +96,33 @@ TEST(refused_memory, home_that_is_refused_can_be_claimed_later) {
   stackless::slot* const s = slots::acquire_at(home);
   ASSERT_NE(s, nullptr);
   slots::release(s);
+}
+
+TEST(refused_memory, home_where_the_program_has_something_else_is_not_to_be_had_until_that_is_gone) {
+  const std::uintptr_t home = remote_home();
+  const stackless::span_shape of_cells = {home, arch::granule_size, 64};
+  const stackless::span_shape of_one = {home, 2 * arch::granule_size, 2 * arch::granule_size};
+  void* const foreign = mmap(reinterpret_cast<void*>(home), arch::granule_size, PROT_READ,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+  ASSERT_EQ(foreign, reinterpret_cast<void*>(home));
+  EXPECT_FALSE(heap::claim(home, of_cells));
+  EXPECT_FALSE(heap::claim(home, of_one));
+  EXPECT_EQ(slots::acquire_at(home), nullptr);
+  munmap(foreign, arch::granule_size);
+  ASSERT_TRUE(heap::claim(home, of_one));
+  heap::deallocate(foreign);
+}
+
+TEST(refused_memory, stack_that_gets_no_guard_is_not_used) {
+  slots::release(slots::acquire());  // asks the kernel, once for all threads, how it guards
+  std::vector<stackless::slot*> had;
+  std::thread([&] {
+    ASSERT_TRUE(refuse_call(SYS_madvise));
+    ASSERT_TRUE(refuse_call(SYS_mprotect));
+    EXPECT_THROW(for (;;) had.push_back(slots::acquire()), memory_error);
+  }).join();
+  had.push_back(slots::acquire());
+  for (stackless::slot* each : had) slots::release(each);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 
 #include "elsewhere.hpp"
 #include "tests/core/leaving.hpp"
+#include "tests/core/refused_calls.hpp"
 
 namespace {
 
@@ -377,6 +378,28 @@ TEST_F(shared_channels, receiver_that_was_killed_leaves_a_channel_that_others_ca
     for (tasklet& t : receivers) t.kill();
   }
 }
+
+#if STACKLESS_CAN_BE_REFUSED_CALLS
+TEST_F(shared_channels, thread_that_the_kernel_refuses_fences_is_told_and_the_channel_stays_with_the_other) {
+  channel<int> c;
+  const auto use = [&] {
+    tasklet([&] { c.send(7); });
+    EXPECT_EQ(c.receive(), 7);
+  };
+  use();
+  std::string told;
+  std::thread([&] {
+    ASSERT_TRUE(refuse_call(SYS_membarrier));
+    try {
+      c.try_send(1);
+    } catch (const stackless::error& e) {
+      told = e.what();
+    }
+  }).join();
+  EXPECT_NE(told.find("refuses membarrier(2): Operation not permitted"), std::string::npos) << told;
+  use();
+}
+#endif
 
 TEST_F(shared_channels, channel_is_taken_from_a_thread_that_hammers_it) {
   for (int round = 0; round != 300; ++round) {

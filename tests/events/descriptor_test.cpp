@@ -1,6 +1,7 @@
 // Waiting for descriptors.
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <cstdio>
@@ -266,6 +267,41 @@ TEST_F(descriptors, regular_file_is_refused) {
   const std::string text = refusal(fileno(file), std::errc::operation_not_permitted);
   EXPECT_NE(text.find("without waiting"), std::string::npos) << text;
   std::fclose(file);
+}
+
+/// While one lives, there are no more descriptors for the process.
+class no_more_descriptors {
+ public:
+  no_more_descriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const int lowest = dup(0);
+    close(lowest);
+    const rlimit now = {static_cast<rlim_t>(lowest), before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &now);
+  }
+  ~no_more_descriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+  no_more_descriptors(const no_more_descriptors&) = delete;
+  no_more_descriptors& operator=(const no_more_descriptors&) = delete;
+
+ private:
+  rlimit before_ = {};
+};
+
+TEST_F(descriptors, thread_that_gets_none_for_its_loop_is_told_and_may_wait_later) {
+  std::thread([] { sleep_for(1ms); }).join();  // libuv cannot do without those that it keeps for all loops
+  std::error_code why;
+  std::thread([&] {
+    {
+      const no_more_descriptors from_now_on;
+      try {
+        sleep_for(1ms);
+      } catch (const std::system_error& e) {
+        why = e.code();
+      }
+    }
+    sleep_for(1ms);
+  }).join();
+  EXPECT_EQ(why, std::errc::too_many_files_open);
 }
 
 TEST_F(descriptors, thread_may_end_while_tasklets_wait) {

@@ -208,6 +208,44 @@ TEST_F(sleeping, threads_sleep_each_for_itself) {
   two.join();
 }
 
+TEST_F(sleeping, threads_with_sleepers_are_woken_by_messages) {
+  channel<int> forth, back;
+  const auto beside_a_sleeper = [](auto f) {
+    tasklet sleeper([] { sleep_for(long_time); });
+    schedule();
+    f();
+    sleeper.kill();
+  };
+  std::thread other([&] {
+    beside_a_sleeper([&] {
+      for (int i = 0; i != 100; ++i) back.send(forth.receive());
+    });
+  });
+  beside_a_sleeper([&] {
+    for (int i = 0; i != 100; ++i) {
+      forth.send(i);
+      EXPECT_EQ(back.receive(), i);
+    }
+  });
+  other.join();
+}
+
+TEST_F(sleeping, sleeper_is_not_moved_to_another_thread) {
+  channel<tasklet> main_of;
+  channel<void> done;
+  std::thread other([&] {
+    main_of.send(stackless::main_tasklet());
+    done.receive();
+  });
+  tasklet t([] { sleep_for(long_time); });
+  schedule();
+  EXPECT_THROW(t.bind_thread(main_of.receive()), stackless::state_error);
+  EXPECT_TRUE(t.blocked());
+  t.kill();
+  done.send();
+  other.join();
+}
+
 TEST_F(sleeping, thread_that_only_waits_uses_no_processor_time) {
   const auto used = [] {
     timespec t;

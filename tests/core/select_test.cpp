@@ -162,6 +162,15 @@ TEST_F(selects, a_channel_that_is_destroyed_is_an_error_of_who_waits) {
   EXPECT_EQ(a.balance(), 0);
 }
 
+TEST_F(selects, a_channel_that_is_destroyed_is_one_error_of_who_waits_there_twice) {
+  auto gone = std::make_unique<channel<int>>();
+  spawn([&] { out(err([&] { select(on_receive(*gone, [](int) {}), on_receive(*gone, [](int) {})); })); });
+  run();
+  gone.reset();
+  run();
+  EXPECT_EQ(trace, lines{"state_error: what the tasklet waited on was destroyed"});
+}
+
 TEST_F(selects, values_are_moved_and_come_to_nobody_but_who_receives) {
   channel<std::unique_ptr<int>> p, q;
   spawn([&] {

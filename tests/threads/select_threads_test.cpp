@@ -1,6 +1,8 @@
 // Selects of several threads that meet on the same channels.
 
+#include <atomic>
 #include <cstdint>
+#include <optional>
 #include <stackless/select.hpp>
 #include <string>
 #include <vector>
@@ -131,6 +133,28 @@ TEST_F(select_threads, one_whose_thread_has_ended_is_paused_and_looks_again_wher
   c.a.send(7);
   EXPECT_EQ(c.got, "7");
   EXPECT_EQ(c.ran, this_thread());
+}
+
+TEST_F(select_threads, one_that_is_sent_to_while_its_thread_ends_has_the_value_or_looks_again) {
+  for (int i = 0; i != 300; ++i) {
+    chooser c;
+    std::optional<tasklet> t;
+    std::atomic<bool> ending = false;
+    std::thread there([&] {
+      t.emplace([&] { c.choose(); });
+      stackless::run();
+      ending = true;
+    });
+    while (!ending) std::this_thread::yield();
+    const bool sent = c.a.try_send(int{i});
+    there.join();
+    t->bind_thread();
+    t->insert();
+    stackless::run();
+    if (!sent) c.b.send("later");
+    EXPECT_EQ(c.got, sent ? std::to_string(i) : "later");
+    EXPECT_FALSE(t->alive());
+  }
 }
 
 TEST_F(select_threads, one_that_nobody_has_a_handle_to_is_unwound_when_its_thread_ends) {

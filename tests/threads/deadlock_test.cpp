@@ -111,6 +111,19 @@ TEST_F(deadlock, nobody_is_told_while_a_thread_computes) {
   other.join();
 }
 
+TEST_F(deadlock, main_waits_for_other_threads_when_its_last_tasklet_has_ended) {
+  channel<int> c;
+  std::atomic<bool> ending = false;
+  std::thread other([&] {
+    while (!ending) nap();
+    for (int i = 0; i != 5; ++i) nap();
+    c.send(3);
+  });
+  tasklet([&] { ending = true; });
+  EXPECT_EQ(c.receive(), 3);
+  other.join();
+}
+
 TEST_F(deadlock, thread_that_serves_tells_the_one_that_waits_for_it) {
   channel<int> never, c;
   std::thread server([&] {

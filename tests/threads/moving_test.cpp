@@ -1,6 +1,8 @@
 // Tasklets that their thread gives to another.
 
+#include <atomic>
 #include <memory>
+#include <optional>
 #include <stackless/error.hpp>
 #include <string>
 #include <vector>
@@ -275,6 +277,30 @@ TEST_F(moving, what_reaches_one_on_its_way_reaches_it_there) {
     t.join();
     EXPECT_TRUE(left);
   }
+}
+
+TEST_F(moving, what_its_thread_hears_of_when_it_has_left_is_passed_on) {
+  elsewhere a, b;
+  const tasklet to = b.main();
+  std::thread::id ran;
+  tasklet t = a.get<tasklet>([&] { return tasklet::bound([&] { ran = this_thread(); }); });
+  // The last handle goes first, so it is the first that the thread hears of.
+  std::optional<tasklet> moves_it = a.get<tasklet>([&] {
+    return tasklet::bound([moving = std::shared_ptr<void>(nullptr, [&](void*) { t.bind_thread(to); })] {});
+  });
+  std::atomic<bool> busy = false, told = false;
+  a([&] {
+    tasklet([&] {
+      busy = true;
+      while (!told) std::this_thread::yield();
+    });
+  });
+  while (!busy) std::this_thread::yield();
+  moves_it.reset();
+  t.insert();
+  told = true;
+  t.join();
+  EXPECT_EQ(ran, b.get<std::thread::id>(this_thread));
 }
 
 TEST_F(moving, to_a_thread_that_uses_it_at_once) {

@@ -128,6 +128,17 @@ TEST_F(reaching, insert_wakes_a_paused_one_once) {
   EXPECT_THROW(t.insert(), stackless::state_error);
 }
 
+TEST_F(reaching, run_wakes_a_paused_one_and_goes_on) {
+  std::thread::id woken;
+  tasklet t = started([&] {
+    schedule_remove();
+    woken = this_thread();
+  });
+  t.run();
+  t.join();
+  EXPECT_EQ(woken, there_.get<std::thread::id>(this_thread));
+}
+
 TEST_F(reaching, insert_of_one_that_waits_is_refused) {
   channel<int> c;
   tasklet t = started([&] { c.receive(); });

@@ -5,28 +5,19 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <mutex>
 #include <random>
-#include <stackless/heap.hpp>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "peers.hpp"
+#include "allocators.hpp"
+#include "groups.hpp"
+#include "machine.hpp"
 #include "row.hpp"
 
+namespace perf {
 namespace {
-
-struct picklable {
-  static void* allocate(std::size_t bytes) { return stackless::heap::allocate(bytes); }
-  static void free(void* memory) { stackless::heap::deallocate(memory); }
-};
-
-struct glibc {
-  static void* allocate(std::size_t bytes) { return std::malloc(bytes); }
-  static void free(void* memory) { std::free(memory); }
-};
 
 /// A block whose two ends hold the same mark.
 template <class Allocator>
@@ -73,7 +64,7 @@ void small(benchmark::State& state) {
       m.found += b.free();
     }
   }
-  perf::finish(state, 4, m.found == m.written);
+  finish(state, 4, m.found == m.written);
 }
 
 /// 1,000 blocks of mixed sizes, half of them below 128 bytes, to be replaced at random.
@@ -111,7 +102,7 @@ template <class Allocator>
 void mixed(benchmark::State& state) {
   window<Allocator> w(1);
   for (auto _ : state) w.replace();
-  perf::finish(state, 1, w.finish());
+  finish(state, 1, w.finish());
 }
 
 template <class Allocator>
@@ -122,6 +113,7 @@ void mixed_in_threads(benchmark::State& state) {
     std::vector<std::thread> threads;
     for (std::size_t i = 0; i < right.size(); ++i) {
       threads.emplace_back([&right, i] {
+        run_beside();
         window<Allocator> w(static_cast<std::uint32_t>(i + 1));
         for (int round = 0; round < replacements; ++round) w.replace();
         right[i] = w.finish();
@@ -129,7 +121,7 @@ void mixed_in_threads(benchmark::State& state) {
     }
     for (std::thread& each : threads) each.join();
   }
-  perf::finish(state, replacements * static_cast<double>(right.size()), right == std::array<char, 4>{1, 1, 1, 1});
+  finish(state, replacements * static_cast<double>(right.size()), right == std::array<char, 4>{1, 1, 1, 1});
 }
 
 /// Hands batches over from one thread to another; a few may be under way.
@@ -166,6 +158,7 @@ void remote(benchmark::State& state) {
   marks m;
   std::uint64_t found = 0;
   std::thread other([&between, &found] {
+    run_beside();
     std::uint64_t sum = 0;
     for (bool more = true; more;) {
       for (auto& batch : between.take()) {
@@ -183,31 +176,21 @@ void remote(benchmark::State& state) {
   }
   between.give({});
   other.join();
-  perf::finish(state, blocks, found == m.written);
+  finish(state, blocks, found == m.written);
 }
 
-BENCHMARK(small<picklable>)->Name("allocation/32..128 B");
-BENCHMARK(small<glibc>)->Name("allocation/32..128 B, glibc");
-#if defined(STACKLESS_PERF_MIMALLOC)
-BENCHMARK(small<perf::mimalloc>)->Name("allocation/32..128 B, mimalloc");
-#endif
-
-BENCHMARK(mixed<picklable>)->Name("allocation/mixed");
-BENCHMARK(mixed<glibc>)->Name("allocation/mixed, glibc");
-#if defined(STACKLESS_PERF_MIMALLOC)
-BENCHMARK(mixed<perf::mimalloc>)->Name("allocation/mixed, mimalloc");
-#endif
-
-BENCHMARK(mixed_in_threads<picklable>)->Name("allocation/4 threads")->UseRealTime();
-BENCHMARK(mixed_in_threads<glibc>)->Name("allocation/4 threads, glibc")->UseRealTime();
-#if defined(STACKLESS_PERF_MIMALLOC)
-BENCHMARK(mixed_in_threads<perf::mimalloc>)->Name("allocation/4 threads, mimalloc")->UseRealTime();
-#endif
-
-BENCHMARK(remote<picklable>)->Name("allocation/freed elsewhere")->UseRealTime();
-BENCHMARK(remote<glibc>)->Name("allocation/freed elsewhere, glibc")->UseRealTime();
-#if defined(STACKLESS_PERF_MIMALLOC)
-BENCHMARK(remote<perf::mimalloc>)->Name("allocation/freed elsewhere, mimalloc")->UseRealTime();
-#endif
-
 }  // namespace
+
+void add_allocation(const plan& p) {
+  for_each_allocator([&]<class Allocator>() {
+    if (p.stage == stage::one_thread) {
+      add("allocation/32..128 B", Allocator::name, small<Allocator>);
+      add("allocation/mixed", Allocator::name, mixed<Allocator>);
+    } else {
+      add("allocation/4 threads", Allocator::name, mixed_in_threads<Allocator>)->UseRealTime();
+      add("allocation/freed elsewhere", Allocator::name, remote<Allocator>)->UseRealTime();
+    }
+  });
+}
+
+}  // namespace perf

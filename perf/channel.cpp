@@ -1,35 +1,50 @@
 // Messages through a channel, from one sender to one receiver.
 
-#include <stackless/channel.hpp>
-#include <stackless/scheduler.hpp>
-#include <stackless/tasklet.hpp>
 #include <string>
+#include <utility>
 
+#include "flows/flows.hpp"
+#include "groups.hpp"
 #include "messages.hpp"
+#include "row.hpp"
 
+namespace perf {
 namespace {
 
+template <class Kind>
 void message(benchmark::State& state) {
-  stackless::channel<long> c;
-  perf::send_messages(state, c);
+  typename Kind::template channel<long> c;
+  send_messages<Kind>(state, c);
 }
-BENCHMARK(message)->Name("channel/message");
 
+template <class Kind>
 void string_message(benchmark::State& state) {
-  stackless::channel<std::string> c;
+  typename Kind::template channel<std::string> c;
   std::size_t received = 0, sent = 0;
-  stackless::tasklet receiver([&] {
-    for (;;) received += c.receive().size();
+  bool receives = true;
+  Kind::start([&] {
+    for (std::string s = c.receive(); !s.empty(); s = c.receive()) received += s.size();
+    receives = false;
   });
-  stackless::schedule();
+  Kind::yield();
   for (auto _ : state) {
     c.send(std::string("short"));
     sent += 5;
   }
-  const bool right = received == sent;
-  receiver.kill();
-  perf::finish(state, 1, right);
+  c.send(std::string());
+  while (receives) Kind::yield();
+  finish(state, 1, received == sent);
 }
-BENCHMARK(string_message)->Name("channel/message, std::string");
 
 }  // namespace
+
+void add_channel(const plan& p) {
+  for_each_kind(p.stage, []<class Kind>() {
+    if constexpr (has_scheduler<Kind>) {
+      add("channel/message", Kind::name, message<Kind>);
+      add("channel/message, std::string", Kind::name, string_message<Kind>);
+    }
+  });
+}
+
+}  // namespace perf

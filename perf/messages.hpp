@@ -1,29 +1,29 @@
 #pragma once
 
-/// One tasklet sends numbers, another receives them: what several rows measure, each on a channel of its own kind.
-
-#include <stackless/channel.hpp>
-#include <stackless/scheduler.hpp>
-#include <stackless/tasklet.hpp>
+/// One flow sends, another receives: what several rows measure, each with a channel of its own kind.
 
 #include "row.hpp"
 
 namespace perf {
 
+/// The receiver ends by what is false.
 // Inlined into its row, as a program's own loop would be.
-[[gnu::always_inline]] inline void send_messages(benchmark::State& state, stackless::channel<long>& c) {
+template <class Kind>
+[[gnu::always_inline]] inline void send_messages(benchmark::State& state, typename Kind::template channel<long>& c) {
   long sum = 0, sent = 0, expected = 0;
-  stackless::tasklet receiver([&] {
-    for (;;) sum += c.receive();
+  bool receives = true;
+  Kind::start([&] {
+    while (const long value = c.receive()) sum += value;
+    receives = false;
   });
-  stackless::schedule();
+  Kind::yield();
   for (auto _ : state) {
     c.send(++sent);
     expected += sent;
   }
-  const bool right = sum == expected;
-  receiver.kill();
-  finish(state, 1, right);
+  c.send(0);
+  while (receives) Kind::yield();
+  finish(state, 1, sum == expected);
 }
 
 }  // namespace perf

@@ -2,26 +2,38 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <iostream>
+#include <iterator>
 
 #include "row.hpp"
 
 namespace perf {
 namespace {
 
-double quantile(std::vector<double> values, double q) {
-  if (values.empty()) return 0;
+using run = benchmark::BenchmarkReporter::Run;
+
+double nanoseconds(const run& r) {
+  return r.GetAdjustedRealTime() / r.counters.at(operations);
+}
+
+double memory(const run& r) {
+  const auto found = r.counters.find(bytes);
+  return found == r.counters.end() ? 0 : found->second.value;
+}
+
+/// Those that were measured, in order.
+std::vector<double> sorted(const std::vector<run>& runs, double (*measure)(const run&)) {
+  std::vector<double> values;
+  for (const run& r : runs) {
+    if (!r.error_occurred) values.push_back(measure(r));
+  }
   std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+  return values;
 }
 
 double median(const std::vector<double>& values) {
-  return quantile(values, 0.5);
-}
-
-/// Half of what lies between the quartiles, in percent of the median.
-double spread(const std::vector<double>& values) {
-  return 50 * (quantile(values, 0.75) - quantile(values, 0.25)) / median(values);
+  return values.empty() ? 0 : values[values.size() / 2];
 }
 
 std::string cell(double value, double unit, int digits) {
@@ -33,51 +45,60 @@ std::string cell(double value, double unit, int digits) {
 
 }  // namespace
 
+report::report() {
+  // One stage may have no row that matches a filter.
+  SetErrorStream(&nowhere_);
+}
+
 bool report::ReportContext(const Context& machine) {
-  PrintBasicContext(&std::cerr, machine);
+  if (!introduced_) PrintBasicContext(&std::cerr, machine);
+  introduced_ = true;
   return true;
 }
 
 void report::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     if (run.run_type != Run::RT_Iteration) continue;
-    if (run.error_occurred) {
-      std::cerr << run.benchmark_name() << ": " << run.error_message << '\n';
-      continue;
-    }
-    row& r = row_of(run);
-    r.nanoseconds.push_back(run.GetAdjustedRealTime() / run.counters.at(operations));
-    if (const auto found = run.counters.find(bytes); found != run.counters.end()) {
-      r.bytes.push_back(found->second.value);
-    }
+    if (run.error_occurred) std::cerr << run.benchmark_name() << ": " << run.error_message << '\n';
+    runs_.push_back(run);
   }
 }
 
 void report::print() const {
   const double f = median_of(fcontext_row), call = median_of(call_row);
-  std::printf("%-34s %10s %6s %8s %9s %8s\n", "", "ns", "+-%", "F", "call+ret", "bytes");
-  for (const row& r : rows_) {
-    const double ns = median(r.nanoseconds);
-    std::printf("%-34s %10.2f %6.1f %8s %9s %8s\n", r.name.c_str(), ns, spread(r.nanoseconds),
-                cell(ns, f, 2).c_str(), cell(ns, call, 2).c_str(), cell(median(r.bytes), 1, 0).c_str());
+  std::printf("%-60s %12s %12s %12s %8s %9s %8s\n", "", "ns", "min", "max", "F", "call+ret", "bytes");
+  for (const std::string& row : rows) {
+    const std::vector<Run> runs = runs_of(row);
+    const std::vector<double> times = sorted(runs, nanoseconds);
+    if (times.empty()) continue;
+    const double ns = median(times);
+    std::printf("%-60s %12.2f %12.2f %12.2f %8s %9s %8s\n", row.c_str(), ns, times.front(), times.back(),
+                cell(ns, f, 2).c_str(), cell(ns, call, 2).c_str(), cell(median(sorted(runs, memory)), 1, 0).c_str());
   }
 }
 
-report::row& report::row_of(const Run& run) {
-  std::string name = run.run_name.function_name;
-  if (!run.run_name.args.empty()) name += ", " + run.run_name.args;
-  const auto same = std::find_if(rows_.begin(), rows_.end(), [&](const row& r) { return r.name == name; });
-  if (same != rows_.end()) return *same;
-  const auto later =
-      std::find_if(rows_.begin(), rows_.end(), [&](const row& r) { return r.family > run.family_index; });
-  return *rows_.insert(later, row{std::move(name), run.family_index, {}, {}});
+bool report::write(const std::string& path) const {
+  std::ofstream file(path);
+  benchmark::JSONReporter json;
+  json.SetOutputStream(&file);
+  json.ReportContext(Context());
+  for (const std::string& row : rows) {
+    const std::vector<Run> runs = runs_of(row);
+    if (!runs.empty()) json.ReportRuns(runs);
+  }
+  json.Finalize();
+  return file.flush().good();
 }
 
-double report::median_of(std::string_view name) const {
-  for (const row& r : rows_) {
-    if (r.name == name) return median(r.nanoseconds);
-  }
-  return 0;
+std::vector<benchmark::BenchmarkReporter::Run> report::runs_of(std::string_view row) const {
+  std::vector<Run> found;
+  std::copy_if(runs_.begin(), runs_.end(), std::back_inserter(found),
+               [&](const Run& r) { return r.run_name.function_name == row; });
+  return found;
+}
+
+double report::median_of(std::string_view row) const {
+  return median(sorted(runs_of(row), nanoseconds));
 }
 
 }  // namespace perf

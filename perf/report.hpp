@@ -1,10 +1,10 @@
 #pragma once
 
-/// The table at the end: medians, as multiples of F and of a call.
+/// What is left of a run: a table of medians, and a file with everything for report.py.
 
 #include <benchmark/benchmark.h>
 
-#include <cstdint>
+#include <ostream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,24 +13,25 @@ namespace perf {
 
 class report : public benchmark::BenchmarkReporter {
  public:
+  report();
+
   bool ReportContext(const Context& machine) override;
   void ReportRuns(const std::vector<Run>& runs) override;
 
-  /// To stdout, after the last run.
+  /// To stdout, in the order in which the rows were added.
   void print() const;
 
+  /// As JSON in the form of Google Benchmark. False if the file cannot be written: errno says why.
+  bool write(const std::string& path) const;
+
  private:
-  struct row {
-    std::string name;
-    std::int64_t family;
-    std::vector<double> nanoseconds;  ///< for one operation, in each repetition
-    std::vector<double> bytes;
-  };
+  /// Those of one row.
+  std::vector<Run> runs_of(std::string_view row) const;
+  double median_of(std::string_view row) const;
 
-  row& row_of(const Run&);
-  double median_of(std::string_view name) const;
-
-  std::vector<row> rows_;  ///< in the order in which they are registered, not that in which they ran
+  std::vector<Run> runs_;
+  std::ostream nowhere_{nullptr};
+  bool introduced_ = false;
 };
 
 }  // namespace perf

@@ -1,9 +1,13 @@
 #pragma once
 
-/// What every row does: it names how many operations an iteration is, and checks what the operations
-/// computed.
+/// What every row does: it has a name in three parts, says how many operations an iteration is, and checks what the
+/// operations computed.
 
 #include <benchmark/benchmark.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace perf {
 
@@ -12,11 +16,24 @@ inline constexpr char operations[] = "ops";  ///< in one iteration
 inline constexpr char bytes[] = "bytes";     ///< of memory for each, where that is the point
 
 /// The row that is F, and the one that is a call with its return.
-inline constexpr char fcontext_row[] = "switch/fcontext";
-inline constexpr char call_row[] = "call+return";
+inline constexpr char fcontext_row[] = "switch/ping-pong/fcontext";
+inline constexpr char call_row[] = "limits/call and return/CPU";
 
 /// The program fails if any row was wrong.
 inline bool all_right = true;
+
+/// All that were added, those of the same work side by side.
+inline std::vector<std::string> rows;
+
+/// Remembers the row "group/work/who", which is what report.py sorts and compares by, and returns its name.
+std::string remember(std::string_view work, std::string_view who);
+
+/// Adds the row, which runs function(state, arguments...).
+template <class Function, class... Arguments>
+benchmark::internal::Benchmark* add(std::string_view work, std::string_view who, Function function,
+                                    Arguments... arguments) {
+  return benchmark::RegisterBenchmark(remember(work, who).c_str(), function, arguments...);
+}
 
 /// Ends a row: an iteration was `per_iteration` operations, and `right` says whether their result was what it
 /// must be.

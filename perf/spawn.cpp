@@ -1,32 +1,42 @@
-// The whole life of a tasklet.
+// The whole life of a flow of control.
 
-#include <stackless/scheduler.hpp>
-#include <stackless/tasklet.hpp>
-
+#include "flows/flows.hpp"
+#include "groups.hpp"
 #include "row.hpp"
 
+namespace perf {
 namespace {
 
-void spawn_run_end(benchmark::State& state) {
+template <class Kind>
+void one_life(benchmark::State& state) {
   long count = 0, expected = 0;
   for (auto _ : state) {
-    stackless::tasklet([&count] { ++count; });
-    stackless::run();
+    Kind::life(count);
     ++expected;
   }
-  perf::finish(state, 1, count == expected);
+  finish(state, 1, count == expected);
 }
-BENCHMARK(spawn_run_end)->Name("spawn, run, end");
 
-void spawn_schedule_end(benchmark::State& state) {
+template <class Kind>
+void start_and_yield(benchmark::State& state) {
   long count = 0, expected = 0;
   for (auto _ : state) {
-    stackless::tasklet([&count] { ++count; });
-    stackless::schedule();
+    Kind::start([&count] { ++count; });
+    Kind::yield();
     ++expected;
   }
-  perf::finish(state, 1, count == expected);
+  finish(state, 1, count == expected);
 }
-BENCHMARK(spawn_schedule_end)->Name("spawn, schedule, end");
 
 }  // namespace
+
+void add_spawn(const plan& p) {
+  for_each_kind(p.stage, []<class Kind>() {
+    if constexpr (has_life<Kind>) add("spawn/begin, run, end", Kind::name, one_life<Kind>);
+  });
+  for_each_kind(p.stage, []<class Kind>() {
+    if constexpr (has_scheduler<Kind>) add("spawn/begin, yield to it, end", Kind::name, start_and_yield<Kind>);
+  });
+}
+
+}  // namespace perf

@@ -5,13 +5,16 @@
 #include <mutex>
 #include <optional>
 #include <stackless/channel.hpp>
-#include <stackless/scheduler.hpp>
-#include <stackless/tasklet.hpp>
+#include <string_view>
 #include <thread>
 #include <vector>
 
+#include "flows/tasklets.hpp"
+#include "groups.hpp"
+#include "machine.hpp"
 #include "messages.hpp"
 
+namespace perf {
 namespace {
 
 /// Senders wait while so many values are in it, the receiver while there is none.
@@ -96,35 +99,50 @@ void message(benchmark::State& state, std::size_t senders, std::size_t capacity)
   Queue q(capacity);
   long received = 0;
   std::vector<long> sent(senders);
-  std::vector<std::thread> threads;
+  std::vector<std::thread> sending;
   for (std::size_t i = 0; i != senders; ++i) {
-    threads.emplace_back([&, i] {
+    sending.emplace_back([&, i] {
+      run_beside();
       for (long n = 1; q.send(n); ++n) sent[i] += n;
     });
   }
   for (auto _ : state) received += *q.receive();
   q.close();
   while (const auto value = q.receive()) received += *value;
-  for (std::thread& t : threads) t.join();
+  for (std::thread& t : sending) t.join();
   for (const long sum : sent) received -= sum;
-  perf::finish(state, 1, received == 0);
+  finish(state, 1, received == 0);
 }
 
-const auto through_channel = &message<shared_channel>, through_queue = &message<queue>;
-BENCHMARK_CAPTURE(through_channel, one, 1, 1)->Name("threads/message")->UseRealTime();
-BENCHMARK_CAPTURE(through_queue, one, 1, 1)->Name("threads/message, mutex")->UseRealTime();
-BENCHMARK_CAPTURE(through_channel, buffered, 1, 64)->Name("threads/message, buffer of 64")->UseRealTime();
-BENCHMARK_CAPTURE(through_queue, buffered, 1, 64)->Name("threads/message, 64, mutex")->UseRealTime();
-BENCHMARK_CAPTURE(through_channel, four, 4, 1)->Name("threads/message, 4 to 1")->UseRealTime();
-BENCHMARK_CAPTURE(through_queue, four, 4, 1)->Name("threads/message, 4 to 1, mutex")->UseRealTime();
+// The price of threads to those who do not use them.
 
-// The price that a channel keeps when it has been shared once: compare with channel/message.
+void message_among_threads(benchmark::State& state) {
+  stackless::channel<long> c;
+  send_messages<tasklets>(state, c);
+}
+
 void message_once_shared(benchmark::State& state) {
   stackless::channel<long> c;
   c.balance();  // it is used here first
   std::thread([&] { c.balance(); }).join();
-  perf::send_messages(state, c);
+  send_messages<tasklets>(state, c);
 }
-BENCHMARK(message_once_shared)->Name("threads/message in one, once shared");
+
+/// The same of a channel and of a queue.
+void add_messages(std::string_view work, std::size_t senders, std::size_t capacity) {
+  add(work, "stackless", message<shared_channel>, senders, capacity)->UseRealTime();
+  add(work, "mutex", message<queue>, senders, capacity)->UseRealTime();
+}
 
 }  // namespace
+
+void add_threads(const plan& p) {
+  if (p.stage == stage::one_thread) return;
+  add_messages("threads/message", 1, 1);
+  add_messages("threads/message, buffer of 64", 1, 64);
+  add_messages("threads/message, 4 to 1", 4, 1);
+  add("threads/message in one thread of several", "stackless", message_among_threads);
+  add("threads/message in one thread, once shared", "stackless", message_once_shared);
+}
+
+}  // namespace perf

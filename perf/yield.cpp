@@ -1,68 +1,80 @@
-// Giving way through the ring: schedule().
+// Giving way through the ring: each flow in turn.
 
-#include <stackless/scheduler.hpp>
-#include <stackless/tasklet.hpp>
-#include <vector>
+#include <array>
 
+#include "flows/flows.hpp"
+#include "groups.hpp"
 #include "row.hpp"
 
+namespace perf {
 namespace {
 
-void yield(benchmark::State& state) {
-  const long tasklets = state.range(0);
-  long rounds = 0, yields = 0;
-  bool stop = false;
-  for (long i = 1; i < tasklets; ++i) {
-    stackless::tasklet([&] {
-      while (!stop) {
-        ++yields;
-        stackless::schedule();
-      }
-    });
-  }
-  stackless::schedule();
-  yields = 0;
-  for (auto _ : state) {
-    ++rounds;
-    stackless::schedule();
-  }
-  const bool right = yields == rounds * (tasklets - 1);
-  stop = true;
-  stackless::run();
-  perf::finish(state, static_cast<double>(tasklets), right);
-}
-BENCHMARK(yield)->Name("yield")->ArgName("tasklets")->Arg(2)->Arg(1000);
-
-// Both sides are three calls deep when they give way, and return from them after it.
-[[gnu::noinline]] void yield_from(int levels) {
-  if (levels > 1) {
-    yield_from(levels - 1);
-  } else {
-    stackless::schedule();
-  }
-  asm volatile("" ::: "memory");
-}
-
-void nested_callers(benchmark::State& state) {
-  long rounds = 0, yields = 0;
-  bool stop = false;
-  stackless::tasklet([&] {
-    while (!stop) {
-      ++yields;
-      yield_from(3);
+/// The flows that give way until they are told to stop.
+template <class Kind>
+class yielders {
+ public:
+  template <class Calls>
+  void start(long flows) {
+    running_ += flows;
+    for (long i = 0; i < flows; ++i) {
+      Kind::start([this] {
+        while (!stop_) {
+          ++yields_;
+          Calls::call([] { Kind::yield(); });
+        }
+        --running_;
+      });
     }
-  });
-  stackless::schedule();
-  yields = 0;
+  }
+
+  long yields() const { return yields_; }
+
+  void stop() {
+    stop_ = true;
+    while (running_ != 0) Kind::yield();
+  }
+
+ private:
+  long running_ = 0, yields_ = 0;
+  bool stop_ = false;
+};
+
+/// The caller and `flows` others of each kind of calls; the caller gives way as the first does.
+template <class Kind, class First, class... Others>
+void yield(benchmark::State& state, long flows) {
+  yielders<Kind> others;
+  others.template start<First>(flows);
+  (others.template start<Others>(flows), ...);
+  Kind::yield();
+  const long before = others.yields();
+  long rounds = 0;
   for (auto _ : state) {
     ++rounds;
-    yield_from(3);
+    First::call([] { Kind::yield(); });
   }
-  const bool right = yields == rounds;
-  stop = true;
-  stackless::run();
-  perf::finish(state, 2, right);
+  const long per_round = flows * (1 + sizeof...(Others));
+  const bool right = others.yields() - before == rounds * per_round;
+  others.stop();
+  finish(state, static_cast<double>(1 + per_round), right);
 }
-BENCHMARK(nested_callers)->Name("yield/3 calls deep, 2 tasklets");
+
+template <class Kind>
+constexpr auto yield_by_eight =
+    yield<Kind, three_deep<0>, three_deep<1>, three_deep<2>, three_deep<3>, three_deep<4>, three_deep<5>,
+          three_deep<6>, three_deep<7>>;
 
 }  // namespace
+
+void add_yield(const plan& p) {
+  for_each_kind(p.stage, []<class Kind>() {
+    if constexpr (has_scheduler<Kind>) {
+      add("yield/2 flows", Kind::name, yield<Kind, directly>, 1);
+      add("yield/1,000 flows", Kind::name, yield<Kind, directly>, 999);
+      add("yield/3 calls deep, 2 flows", Kind::name, yield<Kind, three_deep<>>, 1);
+      add("yield/3 calls deep, 9 flows, one code", Kind::name, yield<Kind, three_deep<>>, 8);
+      add("yield/3 calls deep, 9 flows, 8 codes", Kind::name, yield_by_eight<Kind>, 1);
+    }
+  });
+}
+
+}  // namespace perf

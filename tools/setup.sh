@@ -4,8 +4,11 @@
 base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev libcli11-dev libdw-dev
                libuv1-dev libhttp-parser-dev libgtest-dev libbenchmark-dev'
 
-# To test on this machine. Boost and mimalloc are only measured beside us.
-check_packages='clang libclang-rt-dev gdb python3 libboost-context-dev libmimalloc-dev'
+# To test on this machine.
+check_packages='clang libclang-rt-dev gdb python3'
+
+# What perf/ measures beside us.
+peer_packages='libboost-context-dev libboost-fiber-dev libst-dev libmimalloc-dev'
 
 # To show what the tests run.
 coverage_packages='gcovr'

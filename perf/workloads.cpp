@@ -78,7 +78,8 @@ long prime(int nth) {
   int running = 1;
   bool stop = false;
   Kind::start([&, &out = chain.front()] {
-    for (long n = 2; !stop; ++n) out.send(n);
+    long n = 2;
+    while (!stop) out.send(n++);
     out.send(end);
     --running;
   });

@@ -11,10 +11,18 @@
 namespace perf {
 namespace {
 
-template <class Kind>
+template <class Kind, int Layout = 0>
 void message(benchmark::State& state) {
   typename Kind::template channel<long> c;
-  send_messages<Kind>(state, c);
+  send_messages<Kind, Layout>(state, c);
+}
+
+/// Where the linker puts the two loops decides how well the CPU predicts their jumps.
+template <int... Layout>
+void add_layouts(std::integer_sequence<int, Layout...>) {
+  (add("channel/message, code moved, layout " + std::to_string(Layout + 1), tasklets::name,
+       message<tasklets, Layout + 1>),
+   ...);
 }
 
 template <class Kind>
@@ -45,6 +53,7 @@ void add_channel(const plan& p) {
       add("channel/message, std::string", Kind::name, string_message<Kind>);
     }
   });
+  if (p.stage == stage::one_thread) add_layouts(std::make_integer_sequence<int, 8>());
 }
 
 }  // namespace perf

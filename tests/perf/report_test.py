@@ -55,6 +55,30 @@ class ReadingTest(unittest.TestCase):
         rows = report.run_of(document([entry(name, 1) for name in names])).rows
         self.assertEqual(["/".join(row.name) for row in rows], ["b/y/1", "b/y/2", "b/z/1", "a/x/1"])
 
+    def test_wrong_rows(self):
+        good = entry("a/b/c", 1)
+        for bad, complaint in [
+            (7, "a benchmark has no name"),
+            ({"run_type": "iteration"}, "a benchmark has no name"),
+            ({**good, "name": "a/b"}, "a/b: not named group/work/who"),
+            ({**good, "name": "a//c"}, "a//c: not named group/work/who"),
+            ({**good, "error_occurred": True, "error_message": "wrong result"}, "a/b/c: wrong result"),
+            ({**good, "time_unit": "days"}, "a/b/c: time_unit is not ns, us, ms or s"),
+            ({**good, "real_time": 0}, "a/b/c: real_time is not positive"),
+            ({**good, "real_time": float("nan")}, "a/b/c: real_time is not a number"),
+            ({**good, "ops": "many"}, "a/b/c: ops is not a number"),
+            ({**good, "bytes": None}, "a/b/c: bytes is not a number"),
+        ]:
+            with self.subTest(complaint):
+                with self.assertRaises(report.BadInput) as refused:
+                    report.run_of(document([good, bad]))
+                self.assertEqual(str(refused.exception), complaint)
+
+    def test_other_json(self):
+        for content in ([], {"benchmarks": 1}, 7):
+            with self.assertRaisesRegex(report.BadInput, "no list of benchmarks"):
+                report.run_of(content)
+
 
 class ChanceTest(unittest.TestCase):
     def test_five_below_five(self):
@@ -200,29 +224,11 @@ class ProgramTest(unittest.TestCase):
     def test_not_json(self):
         self.refuses("a.json: not JSON: Expecting value: line 1 column 1 (char 0)", self.file("a.json", "nonsense"))
 
-    def test_other_json(self):
-        for content in ([], {"benchmarks": 1}, 7):
-            self.refuses("a.json: no output of stackless-perf: it has no list of benchmarks", self.file("a.json", content))
-
     def test_no_repetition(self):
         self.refuses("a.json: no repetition of any row", self.file("a.json", document([])))
 
-    def test_wrong_rows(self):
-        good = entry("a/b/c", 1)
-        for bad, complaint in [
-            (7, "a benchmark has no name"),
-            ({"run_type": "iteration"}, "a benchmark has no name"),
-            ({**good, "name": "a/b"}, "a/b: not named group/work/who"),
-            ({**good, "name": "a//c"}, "a//c: not named group/work/who"),
-            ({**good, "error_occurred": True, "error_message": "wrong result"}, "a/b/c: wrong result"),
-            ({**good, "time_unit": "days"}, "a/b/c: time_unit is not ns, us, ms or s"),
-            ({**good, "real_time": 0}, "a/b/c: real_time is not positive"),
-            ({**good, "real_time": float("nan")}, "a/b/c: real_time is not a number"),
-            ({**good, "ops": "many"}, "a/b/c: ops is not a number"),
-            ({**good, "bytes": None}, "a/b/c: bytes is not a number"),
-        ]:
-            with self.subTest(complaint):
-                self.refuses(f"a.json: {complaint}", self.file("a.json", document([good, bad])))
+    def test_wrong_row(self):
+        self.refuses("a.json: a/b: not named group/work/who", self.file("a.json", document([entry("a/b", 1)])))
 
     def test_too_little_to_compare(self):
         self.refuses("cannot be compared: no row of both runs has 5 repetitions in each",

@@ -4,21 +4,32 @@
 #include <sched.h>
 #include <sys/utsname.h>
 
+#include <cstddef>
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace perf {
 namespace {
 
 cpu_set_t beside;
 
-std::string cpu() {
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.starts_with("model name")) return line.substr(line.find(": ") + 2);
+/// What /proc/cpuinfo says of the first CPU; empty if it does not say it.
+std::string information(std::string_view key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with(key) && colon != std::string::npos) return line.substr(colon + 2);
   }
-  return "unknown";
+  return {};
+}
+
+std::string cpu() {
+  const std::string model = information("model name");
+  if (!model.empty()) return model;
+  // AArch64 has numbers only.
+  return "implementer " + information("CPU implementer") + ", part " + information("CPU part");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,16 +13,28 @@
 #include "report.hpp"
 #include "row.hpp"
 
+namespace {
+
+void help() {
+  std::puts(
+      "usage: stackless-perf [--smoke] [options of Google Benchmark]\n\n"
+      "Measures the library, and others beside it, on one core. With --smoke each row runs but once.\n"
+      "Exit status: 0 done, 1 a row computed something wrong, 2 usage. Of Google Benchmark:\n");
+  benchmark::PrintDefaultHelp();
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   bool smoke = false;
-  std::string json;
+  std::string out;
   std::vector<char*> given;
   for (int i = 1; i < argc; ++i) {
-    const std::string_view option = argv[i], out = "--benchmark_out=";
+    const std::string_view option = argv[i], to_file = "--benchmark_out=";
     if (option == "--smoke") {
       smoke = true;
-    } else if (option.starts_with(out)) {
-      json = option.substr(out.size());  // Google Benchmark would write each stage over the one before
+    } else if (option.starts_with(to_file)) {
+      out = option.substr(to_file.size());  // Google Benchmark would write each stage over the one before
     } else {
       given.push_back(argv[i]);
     }
@@ -37,8 +50,15 @@ int main(int argc, char** argv) {
   // The last of two options counts.
   options.insert(options.end(), given.begin(), given.end());
   int count = static_cast<int>(options.size());
-  benchmark::Initialize(&count, const_cast<char**>(options.data()));
+  benchmark::Initialize(&count, const_cast<char**>(options.data()), help);
   if (benchmark::ReportUnrecognizedArguments(count, const_cast<char**>(options.data()))) return 2;
+
+  std::ofstream json;
+  if (!out.empty()) json.open(out);
+  if (json.fail()) {
+    std::perror(("stackless-perf: error: " + out).c_str());
+    return 1;
+  }
 
   perf::pin();
   perf::describe_machine();
@@ -54,8 +74,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   report.print();
-  if (!json.empty() && !report.write(json)) {
-    std::perror(("stackless-perf: error: " + json).c_str());
+  if (json.is_open() && !report.write(json)) {
+    std::fprintf(stderr, "stackless-perf: error: %s: not written\n", out.c_str());
     return 1;
   }
   return perf::all_right ? 0 : 1;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <iterator>
+#include <string>
 
 #include "row.hpp"
 
@@ -77,8 +77,7 @@ void report::print() const {
   }
 }
 
-bool report::write(const std::string& path) const {
-  std::ofstream file(path);
+bool report::write(std::ostream& file) const {
   benchmark::JSONReporter json;
   json.SetOutputStream(&file);
   json.ReportContext(Context());

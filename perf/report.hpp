@@ -5,7 +5,6 @@
 #include <benchmark/benchmark.h>
 
 #include <ostream>
-#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,8 +20,8 @@ class report : public benchmark::BenchmarkReporter {
   /// To stdout, in the order in which the rows were added.
   void print() const;
 
-  /// As JSON in the form of Google Benchmark. False if the file cannot be written: errno says why.
-  bool write(const std::string& path) const;
+  /// As JSON in the form of Google Benchmark. False if it could not be written.
+  bool write(std::ostream& file) const;
 
  private:
   /// Those of one row.

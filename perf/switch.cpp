@@ -1,6 +1,5 @@
 // The bare switch between two flows of control, there and back.
 
-#include <array>
 #include <cstddef>
 #include <tuple>
 #include <utility>
@@ -12,9 +11,10 @@
 namespace perf {
 namespace {
 
+/// The partner comes back from its loop itself.
 template <class Kind, class Calls>
 void ping_pong(benchmark::State& state) {
-  typename Kind::template partner<Calls> p;
+  typename Kind::template partner<directly> p;
   long expected = 0;
   for (auto _ : state) {
     Calls::call([&] { p.resume(); });
@@ -23,7 +23,7 @@ void ping_pong(benchmark::State& state) {
   finish(state, 2, p.count() == expected);
 }
 
-/// One after the other, each with its own way to call.
+/// Partners one after the other, each with its own way to call; it is resumed the same way.
 template <class Kind, class... Calls>
 void in_turn(benchmark::State& state) {
   std::tuple<typename Kind::template partner<Calls>...> partners;
@@ -56,8 +56,10 @@ void add_switch(const plan& p) {
   // Beside a switch of the kernel, where it is made does not matter.
   if (p.stage == stage::several_threads) return;
   for_each_kind(p.stage, []<class Kind>() {
+    if constexpr (has_partner<Kind, directly>) {
+      add("switch/3 calls deep on one side", Kind::name, ping_pong<Kind, three_deep<>>);
+    }
     if constexpr (has_partner<Kind, three_deep<>>) {
-      add("switch/3 calls deep", Kind::name, ping_pong<Kind, three_deep<>>);
       add("switch/3 calls deep, 8 partners, one code", Kind::name, in_turn_by_one<Kind>(std::make_index_sequence<8>()));
       add("switch/3 calls deep, 8 partners, 8 codes", Kind::name, in_turn_by<Kind>(std::make_integer_sequence<int, 8>()));
     }

@@ -184,11 +184,11 @@ void remote(benchmark::State& state) {
 void add_allocation(const plan& p) {
   for_each_allocator([&]<class Allocator>() {
     if (p.stage == stage::one_thread) {
-      add("allocation/32..128 B", Allocator::name, small<Allocator>);
-      add("allocation/mixed", Allocator::name, mixed<Allocator>);
+      add(p, "allocation/32..128 B", Allocator::name, small<Allocator>);
+      add(p, "allocation/mixed", Allocator::name, mixed<Allocator>);
     } else {
-      add("allocation/4 threads", Allocator::name, mixed_in_threads<Allocator>)->UseRealTime();
-      add("allocation/freed elsewhere", Allocator::name, remote<Allocator>)->UseRealTime();
+      add(p, "allocation/4 threads", Allocator::name, mixed_in_threads<Allocator>);
+      add(p, "allocation/freed elsewhere", Allocator::name, remote<Allocator>);
     }
   });
 }

@@ -19,8 +19,8 @@ void message(benchmark::State& state) {
 
 /// Where the linker puts the two loops decides how well the CPU predicts their jumps.
 template <int... Layout>
-void add_layouts(std::integer_sequence<int, Layout...>) {
-  (add("channel/message, code moved, layout " + std::to_string(Layout + 1), tasklets::name,
+void add_layouts(const plan& p, std::integer_sequence<int, Layout...>) {
+  (add(p, "channel/message, code moved, layout " + std::to_string(Layout + 1), tasklets::name,
        message<tasklets, Layout + 1>),
    ...);
 }
@@ -47,13 +47,13 @@ void string_message(benchmark::State& state) {
 }  // namespace
 
 void add_channel(const plan& p) {
-  for_each_kind(p.stage, []<class Kind>() {
+  for_each_kind(p.stage, [&]<class Kind>() {
     if constexpr (has_scheduler<Kind>) {
-      add("channel/message", Kind::name, message<Kind>);
-      add("channel/message, std::string", Kind::name, string_message<Kind>);
+      add(p, "channel/message", Kind::name, message<Kind>);
+      add(p, "channel/message, std::string", Kind::name, string_message<Kind>);
     }
   });
-  if (p.stage == stage::one_thread) add_layouts(std::make_integer_sequence<int, 8>());
+  if (p.stage == stage::one_thread) add_layouts(p, std::make_integer_sequence<int, 8>());
 }
 
 }  // namespace perf

@@ -164,14 +164,14 @@ void cache_miss(benchmark::State& state, std::size_t size) {
 
 void add_limits(const plan& p) {
   if (p.stage != stage::one_thread) return;
-  add("limits/call and return", "CPU", call_and_return);
-  add("limits/jump of a pair", "CPU", jump_pair);
-  add("limits/mispredicted return", "CPU", mispredicted_return);
+  add(p, "limits/call and return", "CPU", call_and_return);
+  add(p, "limits/jump of a pair", "CPU", jump_pair);
+  add(p, "limits/mispredicted return", "CPU", mispredicted_return);
   for (const std::size_t size : {256, 1024, 8192}) {
-    add("limits/memcpy of " + std::to_string(size) + " B", "CPU", copy, size);
+    add(p, "limits/memcpy of " + std::to_string(size) + " B", "CPU", copy, size);
   }
   constexpr std::size_t mib = std::size_t{1} << 20;
-  add("limits/cache miss", "CPU", cache_miss, p.smoke ? mib : 256 * mib);
+  add(p, "limits/cache miss", "CPU", cache_miss, p.smoke ? mib : 256 * mib);
 }
 
 }  // namespace perf

@@ -49,10 +49,10 @@ void parked(benchmark::State& state, long flows) {
 }  // namespace
 
 void add_memory(const plan& p) {
-  for_each_kind(p.stage, []<class Kind>() {
+  for_each_kind(p.stage, [&]<class Kind>() {
     if constexpr (has_scheduler<Kind>) {
       // Once in each repetition: what has been parked before leaves memory to be used again.
-      add("memory/10,000 begin, park, wake, end", Kind::name, parked<Kind>, 10'000)->Iterations(1);
+      add(p, "memory/10,000 begin, park, wake, end", Kind::name, parked<Kind>, 10'000)->Iterations(1);
     }
   });
 }

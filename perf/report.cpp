@@ -14,7 +14,8 @@ namespace {
 using run = benchmark::BenchmarkReporter::Run;
 
 double nanoseconds(const run& r) {
-  return r.GetAdjustedRealTime() / r.counters.at(operations);
+  const double time = r.run_name.time_type.empty() ? r.GetAdjustedCPUTime() : r.GetAdjustedRealTime();
+  return time / r.counters.at(operations);
 }
 
 double memory(const run& r) {

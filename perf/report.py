@@ -46,6 +46,10 @@ class Row:
     def name(self):
         return (self.group, self.work, self.who)
 
+    @property
+    def ours(self):
+        return self.who.startswith("stackless")
+
 
 @dataclasses.dataclass
 class Run:
@@ -100,8 +104,10 @@ def add_repetition(rows, entry):
     unit = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}.get(entry.get("time_unit"))
     if unit is None:
         raise BadInput(f"{name}: time_unit is not ns, us, ms or s")
+    # The core may have had other work in between, and only the CPU's time is without it.
+    clock = "real_time" if name.endswith(("/real_time", "/manual_time")) else "cpu_time"
     row = rows.setdefault(parts, Row(*parts, times=[], sizes=[]))
-    row.times.append(unit * positive(entry, "real_time") / positive(entry, "ops"))
+    row.times.append(unit * positive(entry, clock) / positive(entry, "ops"))
     if "bytes" in entry:
         row.sizes.append(number(entry, "bytes"))
 
@@ -147,7 +153,7 @@ def in_groups(rows):
 class Verdict:
     row: Row
     unit: str  # what is compared: "ns" or "B"
-    old: float
+    old: float  # as it would be on the machine as it was in the new run
     new: float
     word: str
 
@@ -182,26 +188,39 @@ def verdict(row, unit, old, new):
     return result
 
 
+@dataclasses.dataclass
+class Comparison:
+    old: Run
+    machine: float  # how many times as long the new run took for what cannot have changed
+    verdicts: list
+    added: list
+    gone: list
+
+    def summary(self):
+        counts = collections.Counter(v.word for v in self.verdicts)
+        words = [f"{counts[word]} {word}" for word in ("faster", "slower", "smaller", "larger", "same", "?") if counts[word]]
+        return f"{', '.join(words)}; the machine took {self.machine:.2f} times as long, which the ratios are without"
+
+
 def compare(old, new):
     """Verdicts for the rows of both, and the rows that only one has."""
-    verdicts, added = [], []
-    for row in new.rows:
-        before = old.find(row.name)
-        if before is None:
-            added.append(row)
-            continue
-        verdicts.append(verdict(row, "ns", before.times, row.times))
+    both = [(old.find(row.name), row) for row in new.rows if old.find(row.name)]
+    machine = drift(both)
+    verdicts = []
+    for before, row in both:
+        verdicts.append(verdict(row, "ns", [machine * time for time in before.times], row.times))
         if row.sizes and before.sizes:
             verdicts.append(verdict(row, "B", before.sizes, row.sizes))
-    gone = [row for row in old.rows if new.find(row.name) is None]
     if all(v.word == "?" for v in verdicts):
         raise BadInput(f"cannot be compared: no row of both runs has {REPETITIONS} repetitions in each")
-    return verdicts, added, gone
+    return Comparison(old, machine, verdicts, [row for row in new.rows if not old.find(row.name)],
+                      [row for row in old.rows if not new.find(row.name)])
 
 
-def summary(verdicts):
-    counts = collections.Counter(v.word for v in verdicts)
-    return ", ".join(f"{counts[word]} {word}" for word in ("faster", "slower", "smaller", "larger", "same", "?") if counts[word])
+def drift(pairs):
+    """The rows of the CPU and of other libraries run the same code in both runs; what moves half of them is the machine."""
+    ratios = [statistics.median(new.times) / statistics.median(old.times) for old, new in pairs if not new.ours]
+    return statistics.median(ratios) if len(ratios) >= 3 else 1.0
 
 
 # Writing numbers
@@ -277,12 +296,18 @@ def figure(row, f):
     return text + (f", {quantity(statistics.median(row.sizes), 'B')}" if row.sizes else "")
 
 
-def comparison(verdicts, added, gone):
-    lines = [["/".join(v.row.name), quantity(v.old, v.unit), quantity(v.new, v.unit), f"{v.ratio:.2f}", v.word]
-             for v in verdicts]
-    lines += [["/".join(row.name), "", quantity(statistics.median(row.times), "ns"), "", "new"] for row in added]
-    lines += [["/".join(row.name), quantity(statistics.median(row.times), "ns"), "", "", "gone"] for row in gone]
-    return markdown_table(["row", "old", "new", "new / old", "verdict"], lines) + "\n" + summary(verdicts) + "\n"
+def verdict_cells(v):
+    return ["/".join(v.row.name), quantity(v.old, v.unit), quantity(v.new, v.unit), f"{v.ratio:.2f}", v.word]
+
+
+VERDICT_HEAD = ["row", "old", "new", "new / old", "verdict"]
+
+
+def comparison(c):
+    lines = [verdict_cells(v) for v in c.verdicts]
+    lines += [["/".join(row.name), "", quantity(statistics.median(row.times), "ns"), "", "new"] for row in c.added]
+    lines += [["/".join(row.name), quantity(statistics.median(row.times), "ns"), "", "", "gone"] for row in c.gone]
+    return markdown_table(VERDICT_HEAD, lines) + "\n" + c.summary() + "\n"
 
 
 # HTML
@@ -330,7 +355,7 @@ def plot(rows):
         parts.append(f'<text x="{at}" y="{bottom + 15}" text-anchor="middle">{quantity(10.0**power, "ns")}</text>')
     for i, row in enumerate(rows):
         y, median = i * height, statistics.median(row.times)
-        ours = "bar ours" if row.who.startswith("stackless") else "bar"
+        ours = "bar ours" if row.ours else "bar"
         parts.append(f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">{html.escape(row.work)}, {html.escape(row.who)}</text>')
         parts.append(f'<rect class="{ours}" x="{left}" y="{y + 3}" width="{round(x(median) - left, 1)}" height="{height - 6}"/>')
         parts.append(f'<line class="range" x1="{x(min(row.times))}" y1="{y + 9}" x2="{x(max(row.times))}" y2="{y + 9}"/>')
@@ -350,28 +375,26 @@ def group_section(group, rows, f, call):
     return f"<h2>{html.escape(group)}</h2>\n" + html_table(head, lines) + plot(rows)
 
 
-def comparison_section(old, verdicts, added, gone):
-    lines = [["/".join(v.row.name), quantity(v.old, v.unit), quantity(v.new, v.unit), f"{v.ratio:.2f}",
-              (v.word, v.word if v.word.isalpha() else "")] for v in verdicts]
-    facts = "; ".join(f"{key}: {value}" for key, value in about(old))
-    text = f"<h2>Compared</h2>\n<p>{html.escape(summary(verdicts))}. With: {html.escape(facts)}</p>\n"
-    text += html_table(["row", "old", "new", "new / old", "verdict"], lines)
-    for title, rows in (("New", added), ("Gone", gone)):
+def comparison_section(c):
+    lines = [[*cells[:-1], (cells[-1], cells[-1] if cells[-1].isalpha() else "")] for cells in map(verdict_cells, c.verdicts)]
+    facts = "; ".join(f"{key}: {value}" for key, value in about(c.old))
+    text = f"<h2>Compared</h2>\n<p>{html.escape(c.summary())}. With: {html.escape(facts)}</p>\n" + html_table(VERDICT_HEAD, lines)
+    for title, rows in (("New", c.added), ("Gone", c.gone)):
         if rows:
             text += f"<p>{title}: {html.escape('; '.join('/'.join(row.name) for row in rows))}</p>\n"
     return text
 
 
 def page(run, against):
-    """`against` is the other run and what compare() says, or None."""
+    """`against` is what compare() says of it and another run, or None."""
     f, call = median_of(run, F), median_of(run, CALL)
     facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(value)}</dd>\n" for key, value in about(run))
     sections = [group_section(group, rows, f, call) for group, rows in by_group(run.rows).items()]
     if against:
-        sections.insert(0, comparison_section(*against))
+        sections.insert(0, comparison_section(against))
     return (f'<!DOCTYPE html>\n<html lang="en">\n<meta charset="utf-8">\n<title>stackless-perf</title>\n<style>{STYLE}</style>\n'
             f"<h1>stackless-perf</h1>\n<dl>\n{facts}</dl>\n"
-            "<p>Wall time of one operation. F: as a multiple of one switch of Boost.Context's fcontext in this run; "
+            "<p>The CPU's time of one operation; of several threads, the time that passed. F: as a multiple of one switch of Boost.Context's fcontext in this run; "
             "call+ret: of a call and its return. Plots are logarithmic.</p>\n" + "".join(sections) + "</html>\n")
 
 
@@ -385,12 +408,11 @@ def main():
     try:
         run, against = load(options.run), None
         if options.against:
-            old = load(options.against)
-            against = (old, *compare(old, run))
+            against = compare(load(options.against), run)
         if not options.markdown:
             text = page(run, against)
         else:
-            text = comparison(*against[1:]) if against else figures(run)
+            text = comparison(against) if against else figures(run)
         with open(options.output or sys.stdout.fileno(), "w", encoding="utf-8", closefd=bool(options.output)) as file:
             file.write(text)
     except BadInput as error:

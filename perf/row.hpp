@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "groups.hpp"
+
 namespace perf {
 
 /// Counters of a row.
@@ -28,11 +30,13 @@ inline std::vector<std::string> rows;
 /// Remembers the row "group/work/who", which is what report.py sorts and compares by, and returns its name.
 std::string remember(std::string_view work, std::string_view who);
 
-/// Adds the row, which runs function(state, arguments...).
+/// Adds the row, which runs function(state, arguments...). What counts is the time that the CPU worked for it, for the
+/// core may have other work too; of several threads it is the time that passed.
 template <class Function, class... Arguments>
-benchmark::internal::Benchmark* add(std::string_view work, std::string_view who, Function function,
+benchmark::internal::Benchmark* add(const plan& p, std::string_view work, std::string_view who, Function function,
                                     Arguments... arguments) {
-  return benchmark::RegisterBenchmark(remember(work, who).c_str(), function, arguments...);
+  auto* const row = benchmark::RegisterBenchmark(remember(work, who).c_str(), function, arguments...);
+  return p.stage == stage::one_thread ? row : row->UseRealTime();
 }
 
 /// Ends a row: an iteration was `per_iteration` operations, and `right` says whether their result was what it

@@ -88,17 +88,17 @@ void load(benchmark::State& state, void (*f)(long), long size) {
   finish(state, 1, right);
 }
 
-void add_both(const std::string& what, void (*f)(long), long size) {
-  add("snapshot/save " + what, "stackless", save, f, size);
-  add("snapshot/load " + what, "stackless", load, f, size)->UseManualTime();
+void add_both(const plan& p, const std::string& what, void (*f)(long), long size) {
+  add(p, "snapshot/save " + what, "stackless", save, f, size);
+  add(p, "snapshot/load " + what, "stackless", load, f, size)->UseManualTime();
 }
 
 }  // namespace
 
 void add_snapshot(const plan& p) {
   if (p.stage != stage::one_thread) return;
-  add_both("a recursion 9 deep", recursion, 9);
-  add_both("10,000 tasklets", crowd, 10'000);
+  add_both(p, "a recursion 9 deep", recursion, 9);
+  add_both(p, "10,000 tasklets", crowd, 10'000);
 }
 
 }  // namespace perf

@@ -31,11 +31,11 @@ void start_and_yield(benchmark::State& state) {
 }  // namespace
 
 void add_spawn(const plan& p) {
-  for_each_kind(p.stage, []<class Kind>() {
-    if constexpr (has_life<Kind>) add("spawn/begin, run, end", Kind::name, one_life<Kind>);
+  for_each_kind(p.stage, [&]<class Kind>() {
+    if constexpr (has_life<Kind>) add(p, "spawn/begin, run, end", Kind::name, one_life<Kind>);
   });
-  for_each_kind(p.stage, []<class Kind>() {
-    if constexpr (has_scheduler<Kind>) add("spawn/begin, yield to it, end", Kind::name, start_and_yield<Kind>);
+  for_each_kind(p.stage, [&]<class Kind>() {
+    if constexpr (has_scheduler<Kind>) add(p, "spawn/begin, yield to it, end", Kind::name, start_and_yield<Kind>);
   });
 }
 

@@ -50,18 +50,18 @@ constexpr auto in_turn_by_one(std::index_sequence<I...>) {
 }  // namespace
 
 void add_switch(const plan& p) {
-  for_each_kind(p.stage, []<class Kind>() {
-    if constexpr (has_partner<Kind, directly>) add("switch/ping-pong", Kind::name, ping_pong<Kind, directly>);
+  for_each_kind(p.stage, [&]<class Kind>() {
+    if constexpr (has_partner<Kind, directly>) add(p, "switch/ping-pong", Kind::name, ping_pong<Kind, directly>);
   });
   // Beside a switch of the kernel, where it is made does not matter.
   if (p.stage == stage::several_threads) return;
-  for_each_kind(p.stage, []<class Kind>() {
+  for_each_kind(p.stage, [&]<class Kind>() {
     if constexpr (has_partner<Kind, directly>) {
-      add("switch/3 calls deep on one side", Kind::name, ping_pong<Kind, three_deep<>>);
+      add(p, "switch/3 calls deep on one side", Kind::name, ping_pong<Kind, three_deep<>>);
     }
     if constexpr (has_partner<Kind, three_deep<>>) {
-      add("switch/3 calls deep, 8 partners, one code", Kind::name, in_turn_by_one<Kind>(std::make_index_sequence<8>()));
-      add("switch/3 calls deep, 8 partners, 8 codes", Kind::name, in_turn_by<Kind>(std::make_integer_sequence<int, 8>()));
+      add(p, "switch/3 calls deep, 8 partners, one code", Kind::name, in_turn_by_one<Kind>(std::make_index_sequence<8>()));
+      add(p, "switch/3 calls deep, 8 partners, 8 codes", Kind::name, in_turn_by<Kind>(std::make_integer_sequence<int, 8>()));
     }
   });
 }

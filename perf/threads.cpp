@@ -11,6 +11,7 @@
 
 #include "flows/tasklets.hpp"
 #include "groups.hpp"
+#include "groups.hpp"
 #include "machine.hpp"
 #include "messages.hpp"
 
@@ -129,20 +130,20 @@ void message_once_shared(benchmark::State& state) {
 }
 
 /// The same of a channel and of a queue.
-void add_messages(std::string_view work, std::size_t senders, std::size_t capacity) {
-  add(work, "stackless", message<shared_channel>, senders, capacity)->UseRealTime();
-  add(work, "mutex", message<queue>, senders, capacity)->UseRealTime();
+void add_messages(const plan& p, std::string_view work, std::size_t senders, std::size_t capacity) {
+  add(p, work, "stackless", message<shared_channel>, senders, capacity);
+  add(p, work, "mutex", message<queue>, senders, capacity);
 }
 
 }  // namespace
 
 void add_threads(const plan& p) {
   if (p.stage == stage::one_thread) return;
-  add_messages("threads/message", 1, 1);
-  add_messages("threads/message, buffer of 64", 1, 64);
-  add_messages("threads/message, 4 to 1", 4, 1);
-  add("threads/message in one thread of several", "stackless", message_among_threads);
-  add("threads/message in one thread, once shared", "stackless", message_once_shared);
+  add_messages(p, "threads/message", 1, 1);
+  add_messages(p, "threads/message, buffer of 64", 1, 64);
+  add_messages(p, "threads/message, 4 to 1", 4, 1);
+  add(p, "threads/message in one thread of several", "stackless", message_among_threads);
+  add(p, "threads/message in one thread, once shared", "stackless", message_once_shared);
 }
 
 }  // namespace perf

@@ -117,12 +117,12 @@ void add_workloads(const plan& p) {
   const int primes = p.smoke ? 50 : 500;
   for_each_kind(p.stage, [&]<class Kind>() {
     if constexpr (has_scheduler<Kind>) {
-      add("workloads/pass in a ring of 503", Kind::name, thread_ring<Kind>, 1'000, 498);
-      add("workloads/sieve of " + std::to_string(primes) + " primes", Kind::name, prime_sieve<Kind>, primes,
+      add(p, "workloads/pass in a ring of 503", Kind::name, thread_ring<Kind>, 1'000, 498);
+      add(p, "workloads/sieve of " + std::to_string(primes) + " primes", Kind::name, prime_sieve<Kind>, primes,
           p.smoke ? 229 : 3'571);
     }
     if constexpr (starts_now<Kind>) {
-      add("workloads/skynet of " + std::to_string(leaves) + " leaves", Kind::name, skynet<Kind>, leaves)
+      add(p, "workloads/skynet of " + std::to_string(leaves) + " leaves", Kind::name, skynet<Kind>, leaves)
           ->Repetitions(p.smoke ? 1 : 7);
     }
   });

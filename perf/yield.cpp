@@ -70,13 +70,13 @@ constexpr auto yield_by_eight =
 }  // namespace
 
 void add_yield(const plan& p) {
-  for_each_kind(p.stage, []<class Kind>() {
+  for_each_kind(p.stage, [&]<class Kind>() {
     if constexpr (has_scheduler<Kind>) {
-      add("yield/2 flows", Kind::name, yield<Kind, directly>, 1);
-      add("yield/1,000 flows", Kind::name, yield<Kind, directly>, 999);
-      add("yield/3 calls deep, 2 flows", Kind::name, yield<Kind, three_deep<>>, 1);
-      add("yield/3 calls deep, 9 flows, one code", Kind::name, yield<Kind, three_deep<>>, 8);
-      add("yield/3 calls deep, 9 flows, 8 codes", Kind::name, yield_by_eight<Kind>, 1);
+      add(p, "yield/2 flows", Kind::name, yield<Kind, directly>, 1);
+      add(p, "yield/1,000 flows", Kind::name, yield<Kind, directly>, 999);
+      add(p, "yield/3 calls deep, 2 flows", Kind::name, yield<Kind, three_deep<>>, 1);
+      add(p, "yield/3 calls deep, 9 flows, one code", Kind::name, yield<Kind, three_deep<>>, 8);
+      add(p, "yield/3 calls deep, 9 flows, 8 codes", Kind::name, yield_by_eight<Kind>, 1);
     }
   });
 }

@@ -13,7 +13,7 @@ import xml.etree.ElementTree
 
 
 def entry(name, time, ops=1, **more):
-    return {"name": name, "run_type": "iteration", "real_time": time, "time_unit": "ns", "ops": ops, **more}
+    return {"name": name, "run_type": "iteration", "cpu_time": time, "real_time": 10 * time, "time_unit": "ns", "ops": ops, **more}
 
 
 def run(**times):
@@ -37,6 +37,10 @@ class ReadingTest(unittest.TestCase):
 
     def test_how_it_was_measured_is_no_part_of_the_name(self):
         self.assertEqual(row_of([entry("a/b/c/iterations:1/real_time", 1)]).name, ("a", "b", "c"))
+
+    def test_time_is_the_cpus_unless_the_name_says_other(self):
+        for suffix, time in [("", 1), ("/iterations:1", 1), ("/real_time", 10), ("/iterations:1/manual_time", 10)]:
+            self.assertEqual(row_of([entry("a/b/c" + suffix, 1)]).times, [time])
 
     def test_sizes_are_kept(self):
         self.assertEqual(row_of([entry("a/b/c", 1, bytes=n) for n in (320, 0)]).sizes, [320, 0])
@@ -64,8 +68,8 @@ class ReadingTest(unittest.TestCase):
             ({**good, "name": "a//c"}, "a//c: not named group/work/who"),
             ({**good, "error_occurred": True, "error_message": "wrong result"}, "a/b/c: wrong result"),
             ({**good, "time_unit": "days"}, "a/b/c: time_unit is not ns, us, ms or s"),
-            ({**good, "real_time": 0}, "a/b/c: real_time is not positive"),
-            ({**good, "real_time": float("nan")}, "a/b/c: real_time is not a number"),
+            ({**good, "cpu_time": 0}, "a/b/c: cpu_time is not positive"),
+            ({**good, "cpu_time": float("nan")}, "a/b/c: cpu_time is not a number"),
             ({**good, "ops": "many"}, "a/b/c: ops is not a number"),
             ({**good, "bytes": None}, "a/b/c: bytes is not a number"),
         ]:
@@ -125,9 +129,25 @@ class VerdictTest(unittest.TestCase):
 
     def test_rows_of_one_run_only(self):
         old, new = report.run_of(run(both=[1] * 5, gone=[1])), report.run_of(run(both=[1] * 5, added=[1]))
-        verdicts, added, gone = report.compare(old, new)
-        self.assertEqual([[row.work for row in rows] for rows in (added, gone)], [["added"], ["gone"]])
-        self.assertEqual(report.summary(verdicts), "1 same")
+        c = report.compare(old, new)
+        self.assertEqual([[row.work for row in rows] for rows in (c.added, c.gone)], [["added"], ["gone"]])
+        self.assertEqual([v.word for v in c.verdicts], ["same"])
+
+    def test_what_moves_the_others_is_the_machine(self):
+        # The others took 2, 2 and 8 times as long, so the machine took twice.
+        def rows(**times):
+            names = {"ours": "g/w/stackless, sliced", "cpu": "limits/w/CPU", "one": "g/w/one", "two": "g/w/two"}
+            return report.run_of(document([entry(names[key], time) for key, time in times.items()] * 5))
+
+        c = report.compare(rows(ours=10, cpu=1, one=1, two=1), rows(ours=30, cpu=2, one=2, two=8))
+        self.assertEqual(c.machine, 2)
+        self.assertEqual({"/".join(v.row.name): (v.old, v.new, v.word) for v in c.verdicts}, {
+            "g/w/stackless, sliced": (20, 30, "slower"), "limits/w/CPU": (2, 2, "same"),
+            "g/w/one": (2, 2, "same"), "g/w/two": (2, 8, "slower")})
+
+    def test_two_others_are_too_few_to_know_the_machine(self):
+        old, new = (document([entry("g/w/stackless", 1), entry("g/w/a", n), entry("g/w/b", n)] * 5) for n in (1, 2))
+        self.assertEqual(report.compare(report.run_of(old), report.run_of(new)).machine, 1)
 
 
 class WritingTest(unittest.TestCase):
@@ -164,7 +184,7 @@ F is 5.00 ns, call+ret 1.00 ns.
 
     def test_comparison(self):
         old, new = report.run_of(run(a=[10] * 5, b=[1] * 5, c=[1])), report.run_of(run(a=[20] * 5, b=[1] * 5, d=[2]))
-        self.assertEqual(report.comparison(*report.compare(old, new)), """\
+        self.assertEqual(report.comparison(report.compare(old, new)), """\
 | row               | old     | new     | new / old | verdict |
 | ----------------- | ------- | ------- | --------- | ------- |
 | group/a/stackless | 10.0 ns | 20.0 ns | 2.00      | slower  |
@@ -172,7 +192,7 @@ F is 5.00 ns, call+ret 1.00 ns.
 | group/d/stackless |         | 2.00 ns |           | new     |
 | group/c/stackless | 1.00 ns |         |           | gone    |
 
-1 slower, 1 same
+1 slower, 1 same; the machine took 1.00 times as long, which the ratios are without
 """)
 
 

@@ -13,6 +13,7 @@
 #include "core/hooks.hpp"
 #include "core/inbox.hpp"
 #include "core/migration.hpp"
+#include "core/options.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
@@ -52,15 +53,24 @@ record* unwind(scheduler& s, record* r) {
   return jump(s, r);
 }
 
-record* create() {
+namespace {
+
+record* create_in(unsigned size_class) {
   scheduler& s = here();
   reclaim_departed(s);
   record* r = records::allocate();
   r->owner = &s;
   r->state = state::dead;
   r->handles = 1;
+  r->size_class = size_class;
   return r;
 }
+
+}  // namespace
+
+record* create(const tasklet_options& options) { return create_in(size_class_for(options)); }
+
+record* create() { return create_in(default_size_class()); }
 
 void bind(record* r, body run, void* closure) {
   r->body = run;
@@ -70,7 +80,7 @@ void bind(record* r, body run, void* closure) {
 void set_up(record* r) {
   scheduler& s = *r->owner;
   if (s.departed == r) reclaim_departed(s);
-  r->stack = slots::acquire();
+  r->stack = slots::acquire(r->size_class);
   r->stack->user = r;
   r->state = state::paused;
   r->started = false;
@@ -440,6 +450,13 @@ void tasklet::block_trap(bool on) {
 void tasklet::name(std::string_view name) {
   refuse_abroad(record());
   detail::extras_of(record()).name = name;
+}
+
+std::size_t tasklet::stack_size() const {
+  const detail::record* r = record();
+  refuse_abroad(r);
+  if (is_main()) throw state_error("the main tasklet has no stack of its own: its size is the thread's to say");
+  return r->stack != nullptr ? r->stack->room() : slots::least_room(r->size_class);
 }
 
 bool tasklet::restorable() const {

@@ -81,14 +81,14 @@ TEST(refused_memory, home_that_is_refused_can_be_claimed_later) {
     const no_more_memory from_now_on;
     EXPECT_THROW(heap::claim(home, of_cells), memory_error);
     EXPECT_THROW(heap::claim(home, of_one), memory_error);
-    EXPECT_THROW(slots::acquire_at(home), memory_error);
+    EXPECT_THROW(slots::acquire_at(home, 0), memory_error);
   }
   EXPECT_EQ(region::find(home), nullptr);
   for (const stackless::span_shape& shape : {of_cells, of_one}) {
     ASSERT_TRUE(heap::claim(home, shape)) << shape.cell_size;
     heap::deallocate(reinterpret_cast<void*>(home));
   }
-  stackless::slot* const s = slots::acquire_at(home);
+  stackless::slot* const s = slots::acquire_at(home, 0);
   ASSERT_NE(s, nullptr);
   slots::release(s);
 }

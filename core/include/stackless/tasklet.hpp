@@ -24,6 +24,7 @@
 
 #include <stackless/detail/scheduler.hpp>
 #include <stackless/heap.hpp>
+#include <stackless/tasklet_options.hpp>
 
 STACKLESS_BEGIN
 
@@ -58,7 +59,8 @@ class bound_call {
   [[no_unique_address]] std::tuple<Args...> args_;
 };
 
-/// A record with one handle, dead until it is bound.
+/// A record with one handle, dead until it is bound. Throws error: the options cannot be had.
+record* create(const tasklet_options&);
 record* create();
 
 /// Gives `r`, which is not alive, what it will run, and owns `closure` from now on, whatever this throws.
@@ -117,14 +119,24 @@ class tasklet {
     insert();
   }
 
+  /// The same with options, such as {.stack_size = 1 << 20}. Throws error: they cannot be had.
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  explicit tasklet(const tasklet_options& options, F&& f, Args&&... args)
+      : tasklet(bound(options, std::forward<F>(f), std::forward<Args>(args)...)) {
+    insert();
+  }
+
   /// The same, paused: it runs when somebody inserts it.
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   static tasklet bound(F&& f, Args&&... args) {
-    tasklet t;
-    t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
-    detail::set_up(t.record());
-    return t;
+    return set_up(detail::create(), std::forward<F>(f), std::forward<Args>(args)...);
+  }
+  template <class F, class... Args>
+    requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
+  static tasklet bound(const tasklet_options& options, F&& f, Args&&... args) {
+    return set_up(detail::create(options), std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   /// A tasklet without a function: not alive until it is bound and set up.
@@ -244,6 +256,10 @@ class tasklet {
     return taken;
   }
 
+  /// Bytes that its stack has; while it is not alive, that it will have at least. Throws state_error: main, whose stack
+  /// is the thread's; of another thread.
+  std::size_t stack_size() const;
+
   /// It could be saved now, as far as its stack goes: it is not the current tasklet, not main, and every frame of its
   /// stack can be found.
   bool restorable() const;
@@ -257,6 +273,15 @@ class tasklet {
 
   /// Takes over one handle.
   explicit tasklet(detail::record* r) noexcept : handle_(detail::tagged<detail::handle_tag>(r)) {}
+
+  /// `r`, which is not alive, bound and made alive.
+  template <class F, class... Args>
+  static tasklet set_up(detail::record* r, F&& f, Args&&... args) {
+    tasklet t(r);
+    t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    detail::set_up(r);
+    return t;
+  }
 
   template <class F, class... Args>
   void bind_call(F&& f, Args&&... args) {

@@ -106,6 +106,7 @@ struct alignas(64) record {
   bool serves : 1 = false;          ///< running_others: it waits for other threads as well
   bool block_trap : 1 = false;
   bool atomic : 1 = false;
+  std::uint8_t size_class : 4 = 0;  ///< of the slot that it lives in, or would
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
   std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }

@@ -17,7 +17,7 @@ constexpr unsigned ordinary = 2;
 
 struct {
   tasklet_options options;
-  unsigned size_class = ordinary;
+  stack_plan plan{.size_class = ordinary, .measured = false};
 } constinit thread_local defaults;
 
 std::string refusal(std::size_t asked) {
@@ -29,11 +29,8 @@ std::size_t least_stack() {
   return (std::size_t{16} << 10) + static_cast<std::size_t>(sysconf(_SC_MINSIGSTKSZ));
 }
 
-}  // namespace
-
-unsigned size_class_for(const tasklet_options& options) {
-  const std::size_t asked = options.stack_size;
-  if (asked == 0) return defaults.size_class;
+/// The size class of the smallest slots that have so much room.
+unsigned size_class_for(std::size_t asked) {
   if (asked < least_stack()) {
     throw error(refusal(asked) + "signals need at least " + std::to_string(least_stack()) +
                 "; ask for that, or for 0 to get the default");
@@ -45,16 +42,22 @@ unsigned size_class_for(const tasklet_options& options) {
               "; keep what is large in the heap");
 }
 
-unsigned default_size_class() noexcept { return defaults.size_class; }
+}  // namespace
+
+stack_plan plan_for(const tasklet_options& options) {
+  return {.size_class = options.stack_size != 0 ? size_class_for(options.stack_size) : defaults.plan.size_class,
+          .measured = options.measure_stack};
+}
+
+stack_plan default_plan() noexcept { return defaults.plan; }
 
 }  // namespace detail
 
 tasklet_options default_options() noexcept { return detail::defaults.options; }
 
 void default_options(const tasklet_options& options) {
-  const unsigned size_class = options.stack_size != 0 ? detail::size_class_for(options) : detail::ordinary;
-  detail::defaults.options = options;
-  detail::defaults.size_class = size_class;
+  const unsigned size_class = options.stack_size != 0 ? detail::size_class_for(options.stack_size) : detail::ordinary;
+  detail::defaults = {.options = options, .plan = {.size_class = size_class, .measured = options.measure_stack}};
 }
 
 STACKLESS_END

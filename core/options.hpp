@@ -1,17 +1,22 @@
 #pragma once
 
-/// What tasklet_options come to: the size of the slot.
+/// What tasklet_options come to.
 
 #include <stackless/tasklet_options.hpp>
 
 STACKLESS_BEGIN
 namespace detail {
 
-/// The smallest slots that have so much room. Throws error: there are none.
-unsigned size_class_for(const tasklet_options&);
+struct stack_plan {
+  unsigned size_class;  ///< of the smallest slots that have the room
+  bool measured;
+};
+
+/// Throws error: no slot has the room.
+stack_plan plan_for(const tasklet_options&);
 
 /// The same for what this thread makes without options.
-unsigned default_size_class() noexcept;
+stack_plan default_plan() noexcept;
 
 }  // namespace detail
 STACKLESS_END

@@ -137,6 +137,15 @@ std::uintptr_t slot::top() const {
   return end() - colour * page - line * cache_line;
 }
 
+// What sanitizers keep on a stack is part of what it takes.
+__attribute__((no_sanitize("address", "thread"))) std::size_t slot::high_water() const {
+  const auto* word = reinterpret_cast<const std::uintptr_t*>(floor());
+  const auto* const end = reinterpret_cast<const std::uintptr_t*>(top());
+  while (word != end && *word == 0) ++word;
+  const auto used = static_cast<std::size_t>(end - word) * sizeof *word;
+  return std::min((used + page - 1) / page * page, room());
+}
+
 namespace slots {
 
 std::optional<unsigned> class_of(std::size_t size) noexcept {
@@ -196,8 +205,12 @@ void release(slot* idle) noexcept {
   locked hold(pool_lock);
   if (idle->era != arch::region::era) return dissolve(*idle);
   if (pool_of(*idle).takes_warm(*idle)) return enter_pool(*idle, slot::state::warm);
-  arch::region::discard_pages(idle->floor(), idle->end() - idle->floor());
+  clear(*idle);
   enter_pool(*idle, slot::state::cold);
+}
+
+void clear(const slot& s) noexcept {
+  arch::region::discard_pages(s.floor(), s.end() - s.floor());
 }
 
 bool drop(slot& idle) noexcept {

@@ -37,6 +37,9 @@ struct slot : arch::extent {
 
   /// Bytes that a stack may use.
   std::size_t room() const { return top() - floor(); }
+
+  /// How far from its beginning the stack is not zero, rounded up to pages. All below is read.
+  std::size_t high_water() const;
 };
 
 namespace slots {
@@ -67,6 +70,9 @@ slot* acquire_at(std::uintptr_t begin, unsigned size_class);
 /// Into the pool, or, if it is not of this era, back to the region. The pages stay until many slots are idle,
 /// then they go back to the kernel.
 void release(slot* idle) noexcept;
+
+/// The pages of one in use go back to the kernel: nobody has left anything in it.
+void clear(const slot&) noexcept;
 
 /// Out of the pool and back to the region. False if it is in use.
 bool drop(slot& idle) noexcept;

@@ -55,22 +55,30 @@ record* unwind(scheduler& s, record* r) {
 
 namespace {
 
-record* create_in(unsigned size_class) {
+record* create_with(const stack_plan& plan) {
   scheduler& s = here();
   reclaim_departed(s);
   record* r = records::allocate();
   r->owner = &s;
   r->state = state::dead;
   r->handles = 1;
-  r->size_class = size_class;
+  r->size_class = plan.size_class;
+  if (plan.measured) {
+    try {
+      extras_of(r).measured = true;
+    } catch (...) {
+      destroy(r);
+      throw;
+    }
+  }
   return r;
 }
 
 }  // namespace
 
-record* create(const tasklet_options& options) { return create_in(size_class_for(options)); }
+record* create(const tasklet_options& options) { return create_with(plan_for(options)); }
 
-record* create() { return create_in(default_size_class()); }
+record* create() { return create_with(default_plan()); }
 
 void bind(record* r, body run, void* closure) {
   r->body = run;
@@ -82,6 +90,7 @@ void set_up(record* r) {
   if (s.departed == r) reclaim_departed(s);
   r->stack = slots::acquire(r->size_class);
   r->stack->user = r;
+  if (r->extras != nullptr && r->extras->measured) slots::clear(*r->stack);
   r->state = state::paused;
   r->started = false;
   r->exceptions = {};
@@ -235,6 +244,11 @@ void refuse_unless_replaceable(const detail::record* r) {
   if (r->state == detail::state::ready || r->blocked()) {
     throw state_error("tasklet is scheduled: remove or kill it before it is bound to something else");
   }
+}
+
+void refuse_foreign_stack(const detail::record* r) {
+  refuse_abroad(r);
+  if (r == &r->owner->main) throw state_error("the main tasklet's stack is the thread's: ask the thread for it");
 }
 
 bool is_exit(const std::exception_ptr& exception) {
@@ -454,9 +468,15 @@ void tasklet::name(std::string_view name) {
 
 std::size_t tasklet::stack_size() const {
   const detail::record* r = record();
-  refuse_abroad(r);
-  if (is_main()) throw state_error("the main tasklet has no stack of its own: its size is the thread's to say");
+  refuse_foreign_stack(r);
   return r->stack != nullptr ? r->stack->room() : slots::least_room(r->size_class);
+}
+
+std::size_t tasklet::stack_high_water() const {
+  const detail::record* r = record();
+  refuse_foreign_stack(r);
+  if (r->alive()) return r->stack->high_water();
+  return r->extras != nullptr ? r->extras->high_water : 0;
 }
 
 bool tasklet::restorable() const {

@@ -151,7 +151,9 @@ class home {
       // Any slot will do for these, but for those that somebody else has to come back to.
       for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
         const tasklet& t = i.tasklets[n];
-        if (t.state == state::not_started) slots_[n] = slots::acquire(*slots::class_of(t.slot_size));
+        if (t.state != state::not_started) continue;
+        slots_[n] = slots::acquire(*slots::class_of(t.slot_size));
+        slots::clear(*slots_[n]);
       }
     } catch (...) {
       give_back();
@@ -186,6 +188,7 @@ class home {
     slot* s = slots::acquire_at(t.slot, *slots::class_of(t.slot_size));
     if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
     slots_[index] = s;
+    slots::clear(*s);  // others' leftovers are not among what it has used
     if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
       damaged(file_, "STACKS", "a stack that does not lie in its slot");
     }

@@ -80,6 +80,31 @@ TEST_F(stack_sizes, one_that_has_not_started_or_has_ended_keeps_its_size) {
   stackless::run();
 }
 
+TEST_F(stack_sizes, what_one_that_came_back_has_used_begins_with_what_it_came_with) {
+  const auto keeping = [](std::size_t bytes) {
+    tasklet t({.stack_size = large, .measure_stack = true}, [bytes] {
+      volatile char kept[100'000];
+      kept[0] = 1;
+      {
+        auto* const block = static_cast<volatile char*>(__builtin_alloca(bytes));
+        for (std::size_t i = 0; i != bytes; ++i) block[i] = 1;
+      }
+      schedule_remove();
+      kept[1] = kept[0];
+    });
+    stackless::run();
+    return t;
+  };
+  // So that a stack with leftovers is there to be used.
+  keeping(large / 2).kill();
+  tasklet t = brought_back([&] { return keeping(1000); });
+  EXPECT_GE(t.stack_high_water(), 101'000u);
+  EXPECT_LT(t.stack_high_water(), 150'000u);
+  t.run();
+  EXPECT_FALSE(t.alive());
+  EXPECT_GE(t.stack_high_water(), 101'000u);
+}
+
 TEST_F(stack_sizes, size_that_no_slot_has_is_refused) {
   const tasklet t = tasklet::bound([] {});
   snapshot::image image = snapshot::read(stackless::dumps(t), "<memory>");

@@ -260,6 +260,13 @@ class tasklet {
   /// is the thread's; of another thread.
   std::size_t stack_size() const;
 
+  /// The most bytes of its stack that it has used, rounded up to pages of 4 KiB; to find out, all of its stack that is
+  /// unused is read. Exact, and after its end that of the life that ended, with tasklet_options::measure_stack; words
+  /// that were zero at the deep end do not count. Without, an earlier tasklet on the same stack may have left more than
+  /// this one has used, but never less is told; after the end 0. One that came back from a file has used what it came
+  /// with. Throws as stack_size().
+  std::size_t stack_high_water() const;
+
   /// It could be saved now, as far as its stack goes: it is not the current tasklet, not main, and every frame of its
   /// stack can be found.
   bool restorable() const;

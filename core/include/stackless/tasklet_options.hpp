@@ -18,6 +18,10 @@ struct tasklet_options {
   /// changed. It gets more where that costs nothing: stacks are addresses, memory is given page by page as it is used.
   /// Throws error: less than 16 KiB and what the kernel needs to deliver a signal, or more than nearly 2 GiB.
   std::size_t stack_size = 0;
+
+  /// stack_high_water() is exact, and is known after the end: the stack is given to the tasklet clean, for a system call
+  /// and a fault for each page that it uses.
+  bool measure_stack = false;
 };
 
 /// What the tasklets are made with that this thread makes without options. Each thread begins with tasklet_options{}.

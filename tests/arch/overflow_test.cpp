@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <string>
 #include <thread>
 
 #include "arch/guard.hpp"
@@ -45,6 +46,9 @@ void set_handler(void (*handler)(int), int flags = 0) {
   sigaction(SIGSEGV, &action, nullptr);
 }
 
+/// Nothing but `text` on stderr. An emulator adds that a signal ended the program.
+std::string said(const std::string& text) { return "^" + text + "(qemu: .*)?$"; }
+
 char memory[64 << 10];
 
 void set_alternate_stack(int flags) {
@@ -69,7 +73,7 @@ TEST(overflow, witness_is_told_of_the_address_and_then_the_kernel_ends_the_proce
         overflow::watch_unless_handled(witness);
         if (overflow::watches()) fault();
       },
-      KilledBySignal(SIGSEGV), "^faulting,seen,$");
+      KilledBySignal(SIGSEGV), said("faulting,seen,"));
 }
 
 TEST(overflow, handler_of_the_program_is_left_alone) {
@@ -130,7 +134,7 @@ TEST(overflow, handler_that_is_to_be_called_once_is_called_once) {
         overflow::watch(witness);
         fault();
       },
-      KilledBySignal(SIGSEGV), "^faulting,seen,program,$");
+      KilledBySignal(SIGSEGV), said("faulting,seen,program,"));
 }
 
 TEST(overflow, handler_that_came_later_and_passes_the_signal_on_is_not_called_by_the_one_it_calls) {
@@ -148,7 +152,7 @@ TEST(overflow, handler_that_came_later_and_passes_the_signal_on_is_not_called_by
         overflow::watch(witness);
         fault();
       },
-      KilledBySignal(SIGSEGV), "^faulting,later,seen,$");
+      KilledBySignal(SIGSEGV), said("faulting,later,seen,"));
 }
 
 TEST(overflow, signal_that_somebody_sends_is_no_fault_and_does_what_it_did) {
@@ -158,7 +162,7 @@ TEST(overflow, signal_that_somebody_sends_is_no_fault_and_does_what_it_did) {
         raise(SIGSEGV);
         say("still there");
       },
-      KilledBySignal(SIGSEGV), "^$");
+      KilledBySignal(SIGSEGV), said(""));
   EXPECT_EXIT(
       {
         set_handler(SIG_IGN);
@@ -179,7 +183,7 @@ TEST(overflow, nothing_is_seen_any_more_once_it_is_switched_off) {
         sigaction(SIGSEGV, nullptr, &present);
         if (present.sa_handler == SIG_DFL && !overflow::watches()) fault();
       },
-      KilledBySignal(SIGSEGV), "^faulting,$");
+      KilledBySignal(SIGSEGV), said("faulting,"));
 }
 
 TEST(overflow, child_of_a_fork_is_watched_too) {
@@ -192,7 +196,7 @@ TEST(overflow, child_of_a_fork_is_watched_too) {
         waitpid(child, &status, 0);
         _exit(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV ? 0 : 1);
       },
-      ExitedWithCode(0), "^faulting,seen,$");
+      ExitedWithCode(0), said("faulting,seen,"));
 }
 
 TEST(overflow, alternate_stack_has_a_guard_and_lives_as_long_as_its_thread) {
@@ -204,7 +208,7 @@ TEST(overflow, alternate_stack_has_a_guard_and_lives_as_long_as_its_thread) {
     EXPECT_EQ(present.ss_flags & SS_DISABLE, 0);
     EXPECT_GE(present.ss_size, std::size_t{64} << 10);
     its = static_cast<char*>(present.ss_sp);
-    std::memset(its, 1, present.ss_size);
+    std::memset(its, 1, present.ss_size - 1);
     EXPECT_TRUE(stackless::arch::guard::faults(its - stackless::arch::guard::page_size()));
     EXPECT_FALSE(stackless::arch::guard::faults(its));
   }).join();

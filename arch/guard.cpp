@@ -58,8 +58,7 @@ void install(void* begin, std::size_t bytes) {
     if (error == ENOMEM) {
       throw memory_error(
           "no guard page at %p: %s; each guard is a mapping, /proc/sys/vm/max_map_count is %lld: raise it, "
-          "or use "
-          "Linux 6.13 or later",
+          "or use Linux 6.13 or later",
           begin, strerrordesc_np(error), kernel_setting("/proc/sys/vm/max_map_count"));
     }
     throw memory_error("no guard page at %p: mprotect: %s", begin, strerrordesc_np(error));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <algorithm>
 #include <cstring>
 #include <set>
 #include <vector>

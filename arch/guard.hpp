@@ -1,6 +1,6 @@
 #pragma once
 
-/// Guard pages: an access to one is a fault, for programs and for the kernel on their behalf.
+/// Guards: runs of pages where an access is a fault, for programs and for the kernel on their behalf.
 
 #include <cstddef>
 #include <stackless/memory_error.hpp>
@@ -8,13 +8,13 @@
 STACKLESS_BEGIN
 namespace arch::guard {
 
-/// Bytes of one guard: a page.
-std::size_t size() noexcept;
+/// A guard is so long, or a multiple of it.
+std::size_t page_size() noexcept;
 
-/// Makes the page at `page` a guard. How (a mark in the page table, or a mapping of its own) is probed once
+/// Makes [begin, begin + bytes) a guard. How (marks in the page table, or a mapping of its own) is probed once
 /// with a system call that has to fail, because emulators claim success for guards they do not install.
 /// Throws memory_error, naming the limit, when a guard cannot be had.
-void install(void* page);
+void install(void* begin, std::size_t bytes);
 
 /// No page of [begin, begin + bytes) is a guard any more. False if the kernel refuses.
 bool remove(void* begin, std::size_t bytes) noexcept;

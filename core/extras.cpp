@@ -7,6 +7,7 @@
 
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
+#include "core/slot.hpp"
 
 STACKLESS_BEGIN
 namespace detail {
@@ -29,6 +30,7 @@ void inherit_locals(const record* from, record* to) {
 }
 
 void end_extras(scheduler& s, record* r) noexcept {
+  if (r->extras->measured) r->extras->high_water = r->stack->high_water();
   {
     const auto gone = std::exchange(r->extras->locals, std::pmr::list<local>(heap::memory_resource()));
   }

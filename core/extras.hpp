@@ -43,6 +43,8 @@ struct extras {
   std::pmr::vector<thread_word> thread_words{heap::memory_resource()};  ///< on the way to another thread
   gate ended;
   awaited_event awaits;
+  bool measured = false;       ///< its stack is clean when it begins
+  std::size_t high_water = 0;  ///< if so, that of the life that ended
 };
 
 /// Those of `r`, made if it has none.

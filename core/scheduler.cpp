@@ -18,6 +18,7 @@
 #include "core/idle.hpp"
 #include "core/inbox.hpp"
 #include "core/migration.hpp"
+#include "core/overflow.hpp"
 #include "core/record.hpp"
 #include "core/selection.hpp"
 #include "core/slice.hpp"
@@ -86,6 +87,7 @@ struct farewell {
 }  // namespace
 
 void be_born(scheduler& s) {
+  watch_for_overflows();
   open_inbox(s);
   s.main.owner = &s;
   s.main.next = s.main.previous = &s.main;

@@ -10,6 +10,7 @@
 #include "arch/frames.hpp"
 #include "core/heap.hpp"
 #include "core/inbox.hpp"
+#include "core/options.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
 
@@ -31,10 +32,11 @@ struct slicer {
     bool result;
   };
 
-  slot* const landing = slots::acquire();  ///< the stack on which slices are moved
+  slot* const landing = slots::acquire(0);  ///< the stack on which slices are moved
   const arch::context way_back = detour_by(come_back);  ///< of all who are away
   std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
   std::size_t next = 0;
+  unsigned size_class = ordinary_size_class;
   visit visiting{};
 
   arch::context detour_by(arch::detour d) const {
@@ -149,13 +151,14 @@ void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
   slot*& place = mine.shared[mine.next];
   if (place == nullptr) {
-    place = slots::acquire();
+    place = slots::acquire(mine.size_class);
     place->home = &s;
     place->shared_top = place->top();
   }
   mine.next = (mine.next + 1) % mine.shared.size();
   ++place->tenants;
   r->stack = place;
+  r->size_class = mine.size_class;
 }
 
 void prepare(record* r) noexcept { r->context = r->owner->slicer->way_back; }
@@ -168,18 +171,21 @@ void leave(record* r) noexcept {
   if (--place->tenants == 0 && place->retired) slots::release(place);
 }
 
-void resize(scheduler& s, std::size_t count) {
+unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
+
+void share(scheduler& s, std::size_t count, unsigned size_class) {
   slicer& mine = slicer_of(s);
   std::vector<slot*> shared(count);
   for (slot* place : std::exchange(mine.shared, std::move(shared))) retire(place);
   mine.next = 0;
+  mine.size_class = size_class;
 }
 
 arch::context& context_of(record* r) noexcept { return is_away(r) ? r->away->context : r->context; }
 
 std::span<std::byte> live_bytes(record* r) noexcept {
   if (is_away(r)) return {r->away->bytes(), r->away->size};
-  return {stack_pointer(r), size_in_place(r)};
+  return {stack_pointer(r), reinterpret_cast<std::byte*>(r->stack->top())};
 }
 
 bool in_place(record* r, visitor f, void* argument) {

@@ -61,8 +61,11 @@ void arrive(detail::scheduler& to, detail::record* r);
 /// `address` is on a stack that shares its slot.
 bool hold(const void* address) noexcept;
 
-/// Those who settle from now on share so many slots.
-void resize(detail::scheduler&, std::size_t count);
+/// Those who settle from now on share so many slots of this size.
+void share(detail::scheduler&, std::size_t count, unsigned size_class);
+
+/// The size of the slots that are shared.
+unsigned size_class_of(detail::scheduler&);
 
 /// The thread ends: what its tasklet `r` needs belongs to nobody.
 void abandon(detail::record* r) noexcept;

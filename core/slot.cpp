@@ -1,5 +1,7 @@
 #include "core/slot.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include "arch/guard.hpp"
@@ -24,28 +26,50 @@ constexpr std::size_t first_line = 4;
 constexpr std::size_t page = 4096;
 
 /// Neighbours' hot ends lie in different pages of their slots too: translations compete for sets as lines do.
-/// With 1,000 stacks touched in turn, 1.0 ns each instead of 3.5.
-constexpr std::size_t colours = 16;
+/// With 1,000 stacks touched in turn, 1.0 ns each instead of 3.5. Small slots have as many fewer colours as they are
+/// smaller, and neighbours that fill one of those with all have the same: their pages are in different sets anyway.
+constexpr std::size_t most_colours = 16;
+constexpr unsigned first_with_all = 2;
 
-constexpr std::size_t granules = slots::size / arch::granule_size;
+std::size_t colours_of(unsigned size_class) {
+  return most_colours >> (first_with_all - std::min(size_class, first_with_all));
+}
 
-/// Idle slots that keep their pages.
-constexpr std::size_t warm_limit = 256;
+constexpr std::size_t largest_guard = std::size_t{64} << 10;
+
+std::size_t guard_of(std::size_t size) {
+  return std::max(std::min(size / 8, largest_guard), arch::guard::page_size());
+}
+
+/// The idle slots of one size.
+struct pool {
+  /// Those that keep their pages, together.
+  static constexpr std::size_t largest_warm = std::size_t{64} << 20;
+
+  slot* warm = nullptr;
+  slot* cold = nullptr;
+  std::size_t warm_bytes = 0;
+
+  bool takes_warm(const slot& s) const { return warm_bytes + s.size <= largest_warm; }
+};
 
 constinit arch::spin_lock pool_lock;
-constinit slot* warm = nullptr;
-constinit slot* cold = nullptr;
-constinit std::size_t warm_count = 0;
+constinit pool pools[slots::size_classes];
 constinit arch::metadata::object_pool<slot> descriptors;
 const arch::fork_hook at_fork(fork_level::memory, arch::hold<pool_lock>, arch::release<pool_lock>);
 
+pool& pool_of(const slot& s) {
+  return pools[s.size_class];
+}
+
 slot*& list_of(const slot& s) {
-  return s.now == slot::state::warm ? warm : cold;
+  pool& p = pool_of(s);
+  return s.now == slot::state::warm ? p.warm : p.cold;
 }
 
 void enter_pool(slot& s, slot::state now) {
   s.now = now;
-  if (now == slot::state::warm) ++warm_count;
+  if (now == slot::state::warm) pool_of(s).warm_bytes += s.size;
   slot*& head = list_of(s);
   s.previous_free = nullptr;
   s.next_free = head;
@@ -56,7 +80,7 @@ void enter_pool(slot& s, slot::state now) {
 void leave_pool(slot& s) {
   (s.previous_free != nullptr ? s.previous_free->next_free : list_of(s)) = s.next_free;
   if (s.next_free != nullptr) s.next_free->previous_free = s.previous_free;
-  if (s.now == slot::state::warm) --warm_count;
+  if (s.now == slot::state::warm) pool_of(s).warm_bytes -= s.size;
   s.now = slot::state::used;
 }
 
@@ -72,7 +96,7 @@ slot* ready(slot* s) {
   return s;
 }
 
-slot* describe() {
+slot* describe(unsigned size_class) {
   slot* s;
   {
     locked hold(pool_lock);
@@ -80,6 +104,7 @@ slot* describe() {
   }
   if (s == nullptr) failure{failure::cause::kernel, errno, 0, sizeof(slot)}.raise();
   s->kind = extent_kind::slot;
+  s->size_class = size_class;
   return s;
 }
 
@@ -90,7 +115,7 @@ void forget(slot* s) {
 
 slot* guarded(slot* s) {
   try {
-    arch::guard::install(reinterpret_cast<void*>(s->begin));
+    arch::guard::install(reinterpret_cast<void*>(s->begin), guard_of(s->size));
   } catch (...) {
     arch::region::give_back(*s);
     forget(s);
@@ -102,41 +127,64 @@ slot* guarded(slot* s) {
 }  // namespace
 
 std::uintptr_t slot::floor() const {
-  return begin + arch::guard::size();
+  return begin + guard_of(size);
 }
 
 std::uintptr_t slot::top() const {
-  const std::size_t index = begin / slots::size;
-  const std::size_t line = first_line + index % (page / cache_line - first_line);
-  return end() - index % colours * page - line * cache_line;
+  const std::size_t index = begin / slots::smallest;
+  const std::size_t line = first_line + (index >> size_class) % (page / cache_line - first_line);
+  const std::size_t colour = index >> std::max(size_class, first_with_all) & (colours_of(size_class) - 1);
+  return end() - colour * page - line * cache_line;
+}
+
+// What sanitizers keep on a stack is part of what it takes.
+__attribute__((no_sanitize("address", "thread"))) std::size_t slot::high_water() const {
+  const auto* word = reinterpret_cast<const std::uintptr_t*>(floor());
+  const auto* const end = reinterpret_cast<const std::uintptr_t*>(top());
+  while (word != end && *word == 0) ++word;
+  const auto used = static_cast<std::size_t>(end - word) * sizeof *word;
+  return std::min((used + page - 1) / page * page, room());
 }
 
 namespace slots {
 
-slot* acquire() {
+std::optional<unsigned> class_of(std::size_t size) noexcept {
+  if (!std::has_single_bit(size) || size < smallest || size > size_of(size_classes - 1)) return std::nullopt;
+  return std::countr_zero(size / smallest);
+}
+
+std::size_t least_room(unsigned size_class) noexcept {
+  const std::size_t size = size_of(size_class);
+  const std::size_t taken = guard_of(size) + colours_of(size_class) * page;
+  return size - std::min(size, taken);
+}
+
+slot* acquire(unsigned size_class) {
   {
     locked hold(pool_lock);
-    while (slot* const s = warm != nullptr ? warm : cold) {
+    const pool& p = pools[size_class];
+    while (slot* const s = p.warm != nullptr ? p.warm : p.cold) {
       leave_pool(*s);
       if (s->era == arch::region::era) return ready(s);
       dissolve(*s);
     }
   }
-  slot* const s = describe();
+  slot* const s = describe(size_class);
   s->era = arch::region::era;
   failure why;
-  if (!arch::region::try_take(*s, granules, why)) {
+  if (!arch::region::try_take(*s, size_of(size_class) / arch::granule_size, why)) {
     forget(s);
     why.raise();
   }
   return guarded(s);
 }
 
-slot* acquire_at(std::uintptr_t begin) {
+slot* acquire_at(std::uintptr_t begin, unsigned size_class) {
+  const std::size_t size = size_of(size_class);
   {
     locked hold(pool_lock);
     arch::extent* const there = arch::region::find(begin);
-    if (there != nullptr && there->kind == extent_kind::slot && there->begin == begin) {
+    if (there != nullptr && there->kind == extent_kind::slot && there->begin == begin && there->size == size) {
       slot* const s = static_cast<slot*>(there);
       if (s->now == slot::state::used) return nullptr;
       leave_pool(*s);
@@ -144,9 +192,9 @@ slot* acquire_at(std::uintptr_t begin) {
     }
   }
   if (!vacate(begin, size)) return nullptr;
-  slot* const s = describe();
+  slot* const s = describe(size_class);
   failure why;
-  if (arch::region::try_take_at(*s, begin, granules, why)) return guarded(s);
+  if (arch::region::try_take_at(*s, begin, size / arch::granule_size, why)) return guarded(s);
   forget(s);
   if (why.why != failure::cause::none) why.raise();
   return nullptr;
@@ -158,9 +206,13 @@ void release(slot* idle) noexcept {
   idle->retired = false;
   locked hold(pool_lock);
   if (idle->era != arch::region::era) return dissolve(*idle);
-  if (warm_count < warm_limit) return enter_pool(*idle, slot::state::warm);
-  arch::region::discard_pages(idle->floor(), idle->end() - idle->floor());
+  if (pool_of(*idle).takes_warm(*idle)) return enter_pool(*idle, slot::state::warm);
+  clear(*idle);
   enter_pool(*idle, slot::state::cold);
+}
+
+void clear(const slot& s) noexcept {
+  arch::region::discard_pages(s.floor(), s.end() - s.floor());
 }
 
 bool drop(slot& idle) noexcept {

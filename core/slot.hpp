@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "arch/region.hpp"
 #include "core/extents.hpp"
@@ -21,6 +22,7 @@ struct slot : arch::extent {
 
   detail::record* user = nullptr;  ///< the tasklet whose stack this is now; nullptr: none, or in the pool
   state now = state::used;
+  unsigned size_class = 0;
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
@@ -29,30 +31,53 @@ struct slot : arch::extent {
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
 
-  /// The lowest byte a stack may use.
+  /// The lowest byte a stack may use. Below it is the guard: an eighth of the slot, but at most 64 KiB, so that hardly a
+  /// frame is large enough to step over it. It is made once, and as fast as a page of it would be.
   std::uintptr_t floor() const;
 
-  /// Where a stack begins, aligned to 64: up to 64 KiB below the end, a function of the address alone. It
-  /// differs from slot to slot by cache lines and pages, so that the hot ends of many stacks do not compete
-  /// for the same sets of the caches and of the translation buffer.
+  /// Where a stack begins, aligned to 64: up to a quarter of the slot and 64 KiB below the end, a function of the
+  /// addresses alone. It differs from slot to slot by cache lines and pages, so that the hot ends of many stacks do not
+  /// compete for the same sets of the caches and of the translation buffer.
   std::uintptr_t top() const;
+
+  /// Bytes that a stack may use.
+  std::size_t room() const { return top() - floor(); }
+
+  /// How far from its beginning the stack is not zero, rounded up to pages. All below is read.
+  std::size_t high_water() const;
 };
 
 namespace slots {
 
-/// Bytes of a slot, guard included. Addresses, not memory: pages are given when touched.
-inline constexpr std::size_t size = std::size_t{256} << 10;
+// Bytes of a slot, guard included, are a power of two: `smallest << size_class`. Addresses, not memory: pages are given
+// when touched.
+inline constexpr std::size_t smallest = arch::granule_size;
+inline constexpr unsigned size_classes = 16;  ///< records have four bits for it
+static_assert((smallest << (size_classes - 1)) < arch::largest_run);
+
+constexpr std::size_t size_of(unsigned size_class) {
+  return smallest << size_class;
+}
+
+/// The size class whose slots have so many bytes.
+std::optional<unsigned> class_of(std::size_t size) noexcept;
+
+/// Bytes that a stack may use in every slot of the size class.
+std::size_t least_room(unsigned size_class) noexcept;
 
 /// A guarded slot with no user, from the pool if it has one. Throws memory_error.
-slot* acquire();
+slot* acquire(unsigned size_class);
 
-/// The slot that begins at `begin`. nullptr, and nothing changed, if it has a user or its addresses belong to
-/// something else. Throws memory_error.
-slot* acquire_at(std::uintptr_t begin);
+/// The slot of this size that begins at `begin`. nullptr, and nothing changed, if it has a user or its addresses belong
+/// to something else. Throws memory_error.
+slot* acquire_at(std::uintptr_t begin, unsigned size_class);
 
 /// Into the pool, or, if it is not of this era, back to the region. The pages stay until many slots are idle,
 /// then they go back to the kernel.
 void release(slot* idle) noexcept;
+
+/// The pages of one in use go back to the kernel: nobody has left anything in it.
+void clear(const slot&) noexcept;
 
 /// Out of the pool and back to the region. False if it is in use.
 bool drop(slot& idle) noexcept;

@@ -13,6 +13,7 @@
 #include "core/hooks.hpp"
 #include "core/inbox.hpp"
 #include "core/migration.hpp"
+#include "core/options.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slice.hpp"
@@ -52,16 +53,33 @@ record* unwind(scheduler& s, record* r) {
   return jump(s, r);
 }
 
-record* create(const tasklet_options& options) {
+namespace {
+
+record* create_with(const stack_plan& plan) {
   scheduler& s = here();
   reclaim_departed(s);
   record* r = records::allocate();
   r->owner = &s;
   r->state = state::dead;
   r->handles = 1;
-  r->sliced = options.stack == stack::sliced;
+  r->size_class = plan.size_class;
+  r->sliced = plan.sliced;
+  if (plan.measured) {
+    try {
+      extras_of(r).measured = true;
+    } catch (...) {
+      destroy(r);
+      throw;
+    }
+  }
   return r;
 }
+
+}  // namespace
+
+record* create(const tasklet_options& options) { return create_with(plan_for(options)); }
+
+record* create() { return create_with(default_plan()); }
 
 void bind(record* r, body run, void* closure) {
   r->body = run;
@@ -74,8 +92,9 @@ void set_up(record* r) {
   if (r->sliced) {
     slices::settle(s, r);
   } else {
-    r->stack = slots::acquire();
+    r->stack = slots::acquire(r->size_class);
     r->stack->user = r;
+    if (r->extras != nullptr && r->extras->measured) slots::clear(*r->stack);
   }
   r->state = state::paused;
   r->started = false;
@@ -243,6 +262,11 @@ void refuse_unless_replaceable(const detail::record* r) {
   if (r->state == detail::state::ready || r->blocked()) {
     throw state_error("tasklet is scheduled: remove or kill it before it is bound to something else");
   }
+}
+
+void refuse_foreign_stack(const detail::record* r) {
+  refuse_abroad(r);
+  if (r == &r->owner->main) throw state_error("the main tasklet's stack is the thread's: ask the thread for it");
 }
 
 bool is_exit(const std::exception_ptr& exception) {
@@ -460,6 +484,19 @@ void tasklet::name(std::string_view name) {
   detail::extras_of(record()).name = name;
 }
 
+std::size_t tasklet::stack_size() const {
+  const detail::record* r = record();
+  refuse_foreign_stack(r);
+  return r->stack != nullptr ? r->stack->room() : slots::least_room(r->size_class);
+}
+
+std::size_t tasklet::stack_high_water() const {
+  const detail::record* r = record();
+  refuse_foreign_stack(r);
+  if (r->alive()) return r->stack->high_water();
+  return r->extras != nullptr ? r->extras->high_water : 0;
+}
+
 bool tasklet::restorable() const {
   const detail::record* r = record();
   if (is_abroad(r)) return false;
@@ -468,15 +505,6 @@ bool tasklet::restorable() const {
   return slices::in_place(
       record(), [](detail::record* its, void*) { return arch::walk(its->context, [](void*, arch::frame) {}, nullptr); },
       nullptr);
-}
-
-tasklet_options default_options() { return detail::mine().defaults; }
-
-void default_options(const tasklet_options& options) { detail::here().defaults = options; }
-
-void share_slots(const shared_slots& options) {
-  if (options.count == 0) throw error("sliced tasklets cannot share no slots: they need at least one");
-  slices::resize(detail::here(), options.count);
 }
 
 tasklet current() { return tasklet_access::handle_to(detail::here().current); }

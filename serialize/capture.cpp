@@ -97,6 +97,7 @@ class capturer {
     t.block_trap = r.block_trap;
     t.atomic = r.atomic;
     t.sends_failure = r.sends_failure;
+    t.slot_size = slots::size_of(r.size_class);
     t.extras = meaning_of(r.extras);
     if (t.state == state::dead) return;
     if (t.state == state::not_started) {
@@ -117,7 +118,6 @@ class capturer {
     t.waking = waking_of(r);
     t.failure = in_snapshot(r, r.failure);
     t.slot = r.stack->begin;
-    t.slot_size = r.stack->size;
     const auto live = live_stack(r);
     t.live = word_of(live.data());
     t.stack = copy(live);

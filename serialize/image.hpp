@@ -104,8 +104,8 @@ struct tasklet {
   std::uint32_t uncaught = 0; ///< exceptions thrown and not yet caught
   snapshot::waking waking = waking::normally;
   value failure;              ///< the exception that it wakes with or sends
-  std::uint64_t slot = 0;     ///< where its slot begins; 0: it has none
-  std::uint64_t slot_size = 0;
+  std::uint64_t slot = 0;       ///< where its slot begins; 0: it has none
+  std::uint64_t slot_size = 0;  ///< of the slot that it has or will have
   std::uint64_t live = 0;     ///< address of the first live byte of its stack; `stack` starts there
   std::pmr::vector<std::byte> stack;
   std::pmr::vector<frame> frames;  ///< innermost first, the trampoline last; the first begins at sp

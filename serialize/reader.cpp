@@ -18,7 +18,7 @@ namespace {
 
 // The least that one of each takes in the file.
 constexpr std::size_t least_module = 4;
-constexpr std::size_t least_tasklet = 8;
+constexpr std::size_t least_tasklet = 9;
 constexpr std::size_t least_frame = 4;
 constexpr std::size_t least_channel = 4;
 constexpr std::size_t least_span = 4;
@@ -157,6 +157,8 @@ void reader::tasklets() {
     t.atomic = (flags & flag_atomic) != 0;
     t.sends_failure = (flags & flag_sends_failure) != 0;
     if (t.sends_failure && t.state != state::sending) in.fail(numbered("tasklet", i, "it does not send"));
+    t.slot_size = in.varint();
+    if (t.slot_size % granule != 0) in.fail(numbered("tasklet", i, "the size of its slot is not that of a slot"));
     t.body = read_value(in);
     t.closure = read_value(in);
     t.extras = read_value(in);
@@ -187,11 +189,10 @@ void reader::parked_part(tasklet& t, input& in, input& stacks, std::uint64_t& sl
   if (t.pc.means != meaning::module) fail("it goes on outside of every module");
 
   t.slot = slot += in.zigzag();
-  t.slot_size = in.varint();
   const std::uint64_t live = in.varint();
   const std::uint64_t length = in.varint();
   const std::uint64_t sp = in.varint();
-  if (t.slot % granule != 0 || t.slot_size % granule != 0) fail("its slot is not aligned");
+  if (t.slot % granule != 0) fail("its slot is not aligned");
   if (!in_region(t.slot, t.slot_size)) fail("its slot is outside of the region");
   if (length == 0 || live > t.slot_size || length > t.slot_size - live)
     fail("its stack is not inside its slot");

@@ -150,7 +150,10 @@ class home {
       for (const block& b : i.blocks) claim(b, i.spans[b.span]);
       // Any slot will do for these, but for those that somebody else has to come back to.
       for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
-        if (i.tasklets[n].state == state::not_started) slots_[n] = slots::acquire();
+        const tasklet& t = i.tasklets[n];
+        if (t.state != state::not_started) continue;
+        slots_[n] = slots::acquire(*slots::class_of(t.slot_size));
+        slots::clear(*slots_[n]);
       }
     } catch (...) {
       give_back();
@@ -172,17 +175,20 @@ class home {
 
  private:
   void claim(const tasklet& t, std::size_t index) {
+    if (!slots::class_of(t.slot_size)) {
+      damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
+                                     " bytes; slots of this library have " + std::to_string(slots::smallest) +
+                                     " and powers of two as many, up to " +
+                                     std::to_string(slots::size_of(slots::size_classes - 1)));
+    }
     record* r = records::allocate_at(t.home);
     if (r == nullptr) refuse_taken("the record of a tasklet", t.home, sizeof(record));
     records_.push_back(r);
     if (t.state == state::dead || t.state == state::not_started) return;
-    if (t.slot_size != slots::size) {
-      damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
-                                     " bytes; this library has slots of " + std::to_string(slots::size));
-    }
-    slot* s = slots::acquire_at(t.slot);
+    slot* s = slots::acquire_at(t.slot, *slots::class_of(t.slot_size));
     if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
     slots_[index] = s;
+    slots::clear(*s);  // others' leftovers are not among what it has used
     if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
       damaged(file_, "STACKS", "a stack that does not lie in its slot");
     }
@@ -247,6 +253,7 @@ detail::wake wake_of(waking w) {
 void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
   r->owner = &detail::here();
   r->handles = t.handles;
+  r->size_class = *slots::class_of(t.slot_size);
   r->extras = modules.as<detail::extras*>(t.extras);
   r->atomic = t.atomic;
   detail::set_block_trap(r, t.block_trap);

@@ -108,6 +108,7 @@ class writer {
       out_.varint(t.handles);
       out_.u8(static_cast<std::uint8_t>(t.block_trap * flag_block_trap | t.atomic * flag_atomic |
                                         t.sends_failure * flag_sends_failure));
+      out_.varint(t.slot_size);
       put(t.body);
       put(t.closure);
       put(t.extras);
@@ -125,7 +126,6 @@ class writer {
       if (t.waking == waking::with_failure || t.sends_failure) put(t.failure);
       out_.zigzag(t.slot - slot);
       slot = t.slot;
-      out_.varint(t.slot_size);
       out_.varint(t.live - t.slot);
       out_.varint(t.stack.size());
       out_.varint(t.sp - t.live);

@@ -23,7 +23,7 @@ class guarded_run : public testing::Test {
   ~guarded_run() override { region::give_back(run_); }
 
   char* page() const { return reinterpret_cast<char*>(run_.begin); }
-  char* next_page() const { return page() + guard::size(); }
+  char* next_page() const { return page() + guard::page_size(); }
 
   extent run_;
 };
@@ -34,7 +34,7 @@ void touch(volatile char* byte) {
 
 TEST_F(guarded_run, program_and_kernel_fault_on_the_guard_and_not_beside_it) {
   EXPECT_FALSE(guard::faults(page()));
-  guard::install(page());
+  guard::install(page(), guard::page_size());
   EXPECT_TRUE(guard::faults(page()));
   EXPECT_DEATH(touch(page()), "");
   EXPECT_DEATH(touch(next_page() - 1), "");
@@ -43,22 +43,22 @@ TEST_F(guarded_run, program_and_kernel_fault_on_the_guard_and_not_beside_it) {
 }
 
 TEST_F(guarded_run, guard_over_a_page_that_was_used) {
-  std::memset(page(), 1, 2 * guard::size());
-  guard::install(page());
+  std::memset(page(), 1, 2 * guard::page_size());
+  guard::install(page(), guard::page_size());
   EXPECT_TRUE(guard::faults(page()));
   EXPECT_EQ(*next_page(), 1);
 }
 
 TEST_F(guarded_run, guard_outlives_the_return_of_pages_to_the_kernel) {
-  guard::install(page());
+  guard::install(page(), guard::page_size());
   touch(next_page());
-  region::discard_pages(reinterpret_cast<std::uintptr_t>(next_page()), run_.size - guard::size());
+  region::discard_pages(reinterpret_cast<std::uintptr_t>(next_page()), run_.size - guard::page_size());
   EXPECT_TRUE(guard::faults(page()));
   EXPECT_EQ(*next_page(), 0);
 }
 
 TEST_F(guarded_run, run_given_back_has_no_guard_when_taken_again) {
-  guard::install(page());
+  guard::install(page(), guard::page_size());
   const std::uintptr_t begin = run_.begin;
   region::give_back(run_);
   ASSERT_TRUE(region::take_at(run_, begin, 4));
@@ -67,8 +67,8 @@ TEST_F(guarded_run, run_given_back_has_no_guard_when_taken_again) {
 }
 
 TEST_F(guarded_run, removed_guard_is_memory_again) {
-  guard::install(page());
-  EXPECT_TRUE(guard::remove(page(), guard::size()));
+  guard::install(page(), guard::page_size());
+  EXPECT_TRUE(guard::remove(page(), guard::page_size()));
   touch(page());
 }
 
@@ -81,7 +81,7 @@ TEST(guard, without_mappings_left_is_real_or_an_error_that_names_the_limit) {
   const pid_t child = fork();
   if (child == 0) {
     // Locked memory takes no mark in the page table, so the guard has to be a mapping.
-    const std::size_t size = guard::size();
+    const std::size_t size = guard::page_size();
     auto* const pages = static_cast<char*>(
         mmap(nullptr, 5 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0));
     for (int i = 0; i < 2'000'000; ++i) {
@@ -90,7 +90,7 @@ TEST(guard, without_mappings_left_is_real_or_an_error_that_names_the_limit) {
     }
     std::string text = "installed";
     try {
-      guard::install(pages + 2 * size);
+      guard::install(pages + 2 * size, size);
     } catch (const stackless::memory_error& error) {
       text = error.what();
     }

@@ -86,14 +86,14 @@ TEST(refused_memory, home_that_is_refused_can_be_claimed_later) {
     const no_more_memory from_now_on;
     EXPECT_THROW(heap::claim(home, of_cells), memory_error);
     EXPECT_THROW(heap::claim(home, of_one), memory_error);
-    EXPECT_THROW(slots::acquire_at(home), memory_error);
+    EXPECT_THROW(slots::acquire_at(home, 0), memory_error);
   }
   EXPECT_EQ(region::find(home), nullptr);
   for (const stackless::span_shape& shape : {of_cells, of_one}) {
     ASSERT_TRUE(heap::claim(home, shape)) << shape.cell_size;
     heap::deallocate(reinterpret_cast<void*>(home));
   }
-  stackless::slot* const s = slots::acquire_at(home);
+  stackless::slot* const s = slots::acquire_at(home, 0);
   ASSERT_NE(s, nullptr);
   slots::release(s);
 }
@@ -107,21 +107,21 @@ TEST(refused_memory, home_where_the_program_has_something_else_is_not_to_be_had_
   ASSERT_EQ(foreign, reinterpret_cast<void*>(home));
   EXPECT_FALSE(heap::claim(home, of_cells));
   EXPECT_FALSE(heap::claim(home, of_one));
-  EXPECT_EQ(slots::acquire_at(home), nullptr);
+  EXPECT_EQ(slots::acquire_at(home, 2), nullptr);
   munmap(foreign, arch::granule_size);
   ASSERT_TRUE(heap::claim(home, of_one));
   heap::deallocate(foreign);
 }
 
 TEST(refused_memory, stack_that_gets_no_guard_is_not_used) {
-  slots::release(slots::acquire());  // asks the kernel, once for all threads, how it guards
+  slots::release(slots::acquire(2));  // asks the kernel, once for all threads, how it guards
   std::vector<stackless::slot*> had;
   std::thread([&] {
     ASSERT_TRUE(refuse_call(SYS_madvise));
     ASSERT_TRUE(refuse_call(SYS_mprotect));
-    EXPECT_THROW(for (;;) had.push_back(slots::acquire()), memory_error);
+    EXPECT_THROW(for (;;) had.push_back(slots::acquire(2)), memory_error);
   }).join();
-  had.push_back(slots::acquire());
+  had.push_back(slots::acquire(2));
   for (stackless::slot* each : had) slots::release(each);
 }
 

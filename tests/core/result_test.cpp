@@ -212,13 +212,12 @@ TEST_F(joining, blocks_so_it_is_refused_where_blocking_is) {
 
 TEST_F(joining, handle_may_go_while_somebody_waits) {
   spawn([] {
-    tasklet t = spawn([] {
+    const auto the_only_one = std::make_shared<tasklet>(spawn([] {
       schedule();
       out("t ends");
-    });
-    tasklet& the_only_one = t;
-    spawn([&] { the_only_one = tasklet(); });
-    t.join();
+    }));
+    spawn([the_only_one] { *the_only_one = tasklet(); });
+    the_only_one->join();
     out("joined");
   });
   run();

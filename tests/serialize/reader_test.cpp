@@ -312,7 +312,8 @@ const violation violations[] = {
     {"tasklet 3: its first frame is not where it goes on", [](auto& i) { i.tasklets[3].frames[0].pc.number += 1; }},
     {"tasklet 3: it goes on outside", [](auto& i) { i.tasklets[3].pc.means = meaning::data; }},
     {"tasklet 3: its slot is not aligned", [](auto& i) { i.tasklets[3].slot += 0x1000; }},
-    {"tasklet 3: its slot is not aligned", [](auto& i) { i.tasklets[3].slot_size -= 0x1000; }},
+    {"tasklet 3: the size of its slot is not that of a slot", [](auto& i) { i.tasklets[3].slot_size -= 0x1000; }},
+    {"tasklet 5: the size of its slot is not that of a slot", [](auto& i) { i.tasklets[5].slot_size = 8; }},
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) {
        auto& t = i.tasklets[3];
@@ -436,12 +437,12 @@ TEST(reader, numbers_only_bytes_can_break) {
   const parts intact = file;
 
   file[section::tasklets].clear();
-  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, std::uint64_t{1} << 32, 0, 0, 0, 0, 0, 0, 0, 0});
+  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, std::uint64_t{1} << 32, 0, 0x4'0000, 0, 0, 0, 0, 0, 0, 0});
   expect_damaged(file.assembled(), "does not fit 32 bits");
 
   file = intact;
   file[section::tasklets].clear();
-  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, 0, 0, 0, 0, 0, 0, 0, 0, 2});
+  put(file[section::tasklets], {1, 1, 2 * (0x1300'0000'0000 / 64), 5, 0, 0, 0x4'0000, 0, 0, 0, 0, 0, 0, 2});
   expect_damaged(file.assembled(), "unknown enumerator");
 
   // A gap so long that adding it to the end of the span before wraps around.

@@ -145,12 +145,14 @@ inline snapshot::image full() {
   fresh.home = records + 0x2'0000;
   fresh.state = state::not_started;
   fresh.handles = 1;
+  fresh.slot_size = 0x1'0000;
   fresh.body = {meaning::module, 0, 0x4400};
   fresh.closure = {meaning::data, 0, 0x1200'0000'0040};
   auto& dead = image.tasklets.emplace_back();
   dead.home = records + 0xc0;
   dead.state = state::dead;
   dead.handles = 0xffff'ffff;
+  dead.slot_size = 0x8000'0000;
 
   auto& global = image.channels.emplace_back();
   global.where = {meaning::module, 0, 0x10'0000};

@@ -24,6 +24,7 @@
 
 #include <stackless/detail/scheduler.hpp>
 #include <stackless/heap.hpp>
+#include <stackless/tasklet_options.hpp>
 
 STACKLESS_BEGIN
 
@@ -58,8 +59,9 @@ class bound_call {
   [[no_unique_address]] std::tuple<Args...> args_;
 };
 
-/// A record with one handle, dead until it is bound and set up.
+/// A record with one handle, dead until it is bound. Throws error: the options cannot be had.
 record* create(const tasklet_options&);
+record* create();
 
 /// Gives `r`, which is not alive, what it will run, and owns `closure` from now on, whatever this throws.
 void bind(record* r, body, void* closure);
@@ -117,7 +119,7 @@ class tasklet {
     insert();
   }
 
-  /// The same with options: `stackless::tasklet({.stack = stackless::stack::sliced}, f, args...)`.
+  /// The same with options, such as {.stack = stackless::stack::sliced}. Throws error: they cannot be had.
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   tasklet(const tasklet_options& options, F&& f, Args&&... args)
@@ -130,15 +132,12 @@ class tasklet {
     requires(!std::same_as<std::remove_cvref_t<F>, tasklet_options> &&
              std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
   static tasklet bound(F&& f, Args&&... args) {
-    return bound(default_options(), std::forward<F>(f), std::forward<Args>(args)...);
+    return set_up(detail::create(), std::forward<F>(f), std::forward<Args>(args)...);
   }
   template <class F, class... Args>
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   static tasklet bound(const tasklet_options& options, F&& f, Args&&... args) {
-    tasklet t(options);
-    t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
-    detail::set_up(t.record());
-    return t;
+    return set_up(detail::create(options), std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   /// A tasklet without a function: not alive until it is bound and set up.
@@ -259,6 +258,17 @@ class tasklet {
     return taken;
   }
 
+  /// Bytes that its stack has; while it is not alive, that it will have at least. Throws state_error: main, whose stack
+  /// is the thread's; of another thread.
+  std::size_t stack_size() const;
+
+  /// The most bytes of its stack that it has used, rounded up to pages of 4 KiB; to find out, all of its stack that is
+  /// unused is read. Exact, and after its end that of the life that ended, with tasklet_options::measure_stack; words
+  /// that were zero at the deep end do not count. Without, an earlier tasklet on the same stack may have left more than
+  /// this one has used, but never less is told; after the end 0. One that came back from a file has used what it came
+  /// with. Throws as stack_size().
+  std::size_t stack_high_water() const;
+
   /// It could be saved now, as far as its stack goes: it is not the current tasklet, not main, and every frame of its
   /// stack can be found.
   bool restorable() const;
@@ -272,6 +282,15 @@ class tasklet {
 
   /// Takes over one handle.
   explicit tasklet(detail::record* r) noexcept : handle_(detail::tagged<detail::handle_tag>(r)) {}
+
+  /// `r`, which is not alive, bound and made alive.
+  template <class F, class... Args>
+  static tasklet set_up(detail::record* r, F&& f, Args&&... args) {
+    tasklet t(r);
+    t.bind_call(std::forward<F>(f), std::forward<Args>(args)...);
+    detail::set_up(r);
+    return t;
+  }
 
   template <class F, class... Args>
   void bind_call(F&& f, Args&&... args) {

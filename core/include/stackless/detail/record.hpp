@@ -111,6 +111,7 @@ struct alignas(64) record {
   bool block_trap : 1 = false;
   bool atomic : 1 = false;
   bool sliced : 1 = false;          ///< it shares its slot: see slice.hpp
+  std::uint8_t size_class : 4 = 0;  ///< of the slot that it lives in, or would
   [[no_unique_address]] arch::sanitized_stack sanitized;
 
   std::int32_t all_handles() const { return handles + foreign_handles.load(std::memory_order_acquire); }

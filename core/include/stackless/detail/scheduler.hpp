@@ -9,7 +9,6 @@
 
 #include <stackless/detail/record.hpp>
 #include <stackless/switch.hpp>
-#include <stackless/tasklet_options.hpp>
 
 STACKLESS_BEGIN
 namespace detail {
@@ -45,7 +44,6 @@ struct scheduler {
   record* idler = nullptr;                     ///< see idle.hpp
   std::size_t population = 0;                  ///< tasklets that are alive, without main
   std::int32_t serving = 0;                    ///< calls of run() that wait for other threads
-  tasklet_options defaults{};                  ///< what tasklets are made with
   bool stopped = false;                        ///< the next such call returns at once
   record main;
 

@@ -107,11 +107,12 @@ TEST(many_stacks, without_marks_there_are_as_many_as_mappings_and_the_next_is_re
     made.reserve(10'000);
     int ran = 0;
     forget_marks();
-    made.emplace_back([&] { ++ran; });
+    const stackless::tasklet_options own{.stack = stackless::stack::own};
+    made.emplace_back(own, [&] { ++ran; });
     use_up_mappings(1000);
     std::string text = "made them all";
     try {
-      while (made.size() != made.capacity()) made.emplace_back([&] { ++ran; });
+      while (made.size() != made.capacity()) made.emplace_back(own, [&] { ++ran; });
     } catch (const stackless::memory_error& refusal) {
       text = refusal.what();
     }

@@ -169,7 +169,7 @@ TEST(overflow_report, fault_that_is_none_is_a_plain_fault) {
   });
   ends_silently([] { raise(SIGSEGV); });
   ends_silently([] {
-    const tasklet other = tasklet::bound([] {});
+    const tasklet other = tasklet::bound({.stack = stackless::stack::own}, [] {});
     const stackless::slot& its = *stackless::tasklet_access::record(other)->stack;
     *reinterpret_cast<volatile char*>(its.floor() - 1) = 1;
   });

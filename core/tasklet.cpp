@@ -58,20 +58,18 @@ namespace {
 record* create_with(const stack_plan& plan) {
   scheduler& s = here();
   reclaim_departed(s);
+  heap::owned<extras> its;
+  if (plan.measured) {
+    its = heap::make<extras>();
+    its->measured = true;
+  }
   record* r = records::allocate();
   r->owner = &s;
   r->state = state::dead;
   r->handles = 1;
   r->size_class = plan.size_class;
   r->sliced = plan.sliced;
-  if (plan.measured) {
-    try {
-      extras_of(r).measured = true;
-    } catch (...) {
-      destroy(r);
-      throw;
-    }
-  }
+  r->extras = its.release();
   return r;
 }
 

@@ -122,6 +122,20 @@ TEST(overflow_report, works_in_every_thread) {
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
 }
 
+TEST(overflow_report, works_in_the_child_of_a_fork) {
+  const ending e = of_child([] {
+    tasklet([] {});
+    stackless::run();
+    const pid_t child = fork();
+    if (child == 0) overflow(tasklet(endless));
+    int status = 0;
+    waitpid(child, &status, 0);
+    _exit(WIFSIGNALED(status) ? 0 : 1);
+  });
+  EXPECT_EQ(e.status, 0);
+  EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
+}
+
 TEST(overflow_report, tasklet_that_runs_is_meant_and_not_one_that_gave_way) {
   const ending e = of_child([] {
     tasklet first([] { stackless::schedule(); });

@@ -91,11 +91,13 @@ TEST(slot, idle_slots_of_one_size_are_not_used_for_another) {
 TEST(slot, hot_ends_of_neighbours_fall_into_different_sets) {
   for (const unsigned size_class : {smallest, ordinary}) {
     constexpr std::size_t sets_of_pages = 128;
+    constexpr std::uintptr_t unused = stackless::arch::region_end - 5 * stackless::arch::chunk_size;
     std::vector<slot*> taken;
     std::set<std::uintptr_t> lines;
     std::set<std::uintptr_t> pages;
-    for (int i = 0; i < 60; ++i) {
-      taken.push_back(slots::acquire(size_class));
+    for (std::uintptr_t i = 0; i < 60; ++i) {
+      taken.push_back(slots::acquire_at(unused + i * slots::size_of(size_class), size_class));
+      ASSERT_NE(taken.back(), nullptr);
       lines.insert(taken.back()->top() % 4096);
       pages.insert(taken.back()->top() / 4096 % sets_of_pages);
     }

@@ -61,6 +61,19 @@ TEST(slot, sizes_are_powers_of_two_and_all_but_the_guard_and_what_is_left_for_co
   EXPECT_EQ(slots::class_of(slots::size_of(slots::size_classes)), std::nullopt);
 }
 
+// AddressSanitizer keeps a byte for each eight of a stack.
+#if !STACKLESS_ASAN
+TEST(slot, largest_can_be_had) {
+  slot* const s = slots::acquire(slots::size_classes - 1);
+  EXPECT_EQ(s->size, std::size_t{2} << 30);
+  EXPECT_TRUE(guard::faults(at(s->floor() - guard::page_size())));
+  *at(s->floor()) = 1;
+  *at(s->top() - 1) = 1;
+  EXPECT_EQ(region::find(s->begin + s->size / 2), s);
+  slots::release(s);
+}
+#endif
+
 TEST(slot, overflow_hits_a_guard_also_after_the_slot_was_idle) {
   for (const unsigned size_class : {smallest, ordinary}) {
     slot* const first = slots::acquire(size_class);

@@ -40,9 +40,7 @@ void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) no
   copy_unchecked(to + bytes, shadow_of(from), shadow_bytes(bytes));
 }
 
-__attribute__((no_sanitize("address"))) void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes,
-                                                            const std::byte* floor) noexcept {
-  for (auto* known = const_cast<volatile std::byte*>(shadow_of(floor)); known < shadow_of(to); ++known) *known = {};
+void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
   copy_unchecked(shadow_of(to), from + bytes, shadow_bytes(bytes));
   copy_unchecked(to, from, bytes);
 }

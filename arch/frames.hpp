@@ -20,7 +20,7 @@ namespace arch {
 // AddressSanitizer knows which bytes of a frame may be used, and has to know it again: that goes along.
 std::size_t size_of_copy(std::size_t bytes) noexcept;
 void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
-void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes, const std::byte* floor) noexcept;
+void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
 
 #else
 
@@ -30,7 +30,7 @@ constexpr std::size_t size_of_copy(std::size_t bytes) noexcept { return bytes; }
 inline void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
   // In pieces, whose size the compiler is not to know: it would copy them by `rep movs`, as glibc does from 2 KiB on, and
   // that takes twice as long.
-  constexpr std::size_t most = 1024;
+  constexpr std::size_t most = 1920;
   for (std::size_t piece; bytes != 0; bytes -= piece, to += piece, from += piece) {
     piece = std::min(bytes, most);
     asm("" : "+r"(piece));
@@ -38,8 +38,7 @@ inline void copy_frames_out(std::byte* to, const std::byte* from, std::size_t by
   }
 }
 
-/// The stack goes down to `floor`.
-inline void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes, const std::byte*) noexcept {
+inline void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
   copy_frames_out(to, from, bytes);
 }
 

@@ -109,13 +109,12 @@ void bring_back(const slicer& mine, record* r) noexcept {
   slot& place = *r->stack;
   if (place.user != nullptr) move_away(mine, place.user);
   place.user = r;
-  const auto* const floor = reinterpret_cast<const std::byte*>(place.begin);
+  arch::forget_frames(r->sanitized);
   if (!r->started) {
     r->context = arch::fresh_context(reinterpret_cast<void*>(place.shared_top), detail::tasklet_entry);
-    arch::copy_frames_in(stack_pointer(r), nullptr, 0, floor);
   } else {
     r->context = r->away->context;
-    arch::copy_frames_in(stack_pointer(r), r->away->bytes(), r->away->size, floor);
+    arch::copy_frames_in(stack_pointer(r), r->away->bytes(), r->away->size);
   }
 }
 

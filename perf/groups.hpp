@@ -19,6 +19,7 @@ void add_switch(const plan&);
 void add_yield(const plan&);
 void add_channel(const plan&);
 void add_spawn(const plan&);
+void add_sliced(const plan&);
 void add_memory(const plan&);
 void add_snapshot(const plan&);
 void add_workloads(const plan&);
@@ -31,6 +32,7 @@ inline void add_all(const plan& p) {
   add_yield(p);
   add_channel(p);
   add_spawn(p);
+  add_sliced(p);
   add_memory(p);
   add_snapshot(p);
   add_workloads(p);

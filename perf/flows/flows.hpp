@@ -57,6 +57,7 @@ void for_each_kind(stage s, F f) {
   f.template operator()<bare<switch_inline>>();
   f.template operator()<bare<switch_called>>();
   f.template operator()<tasklets>();
+  f.template operator()<sliced_tasklets>();
 #if defined(STACKLESS_PERF_FCONTEXT)
   f.template operator()<fcontext>();
 #endif

@@ -1,6 +1,6 @@
 #pragma once
 
-/// The library, as a program uses it.
+/// The library, as a program uses it, with either kind of stack.
 
 #include <stackless/channel.hpp>
 #include <stackless/scheduler.hpp>
@@ -9,8 +9,10 @@
 
 namespace perf {
 
-struct tasklets {
-  static constexpr char name[] = "stackless";
+template <stackless::stack kind>
+struct tasklets_on {
+  static constexpr const char* name = kind == stackless::stack::own ? "stackless" : "stackless, sliced";
+  static constexpr stackless::tasklet_options options{.stack = kind};
 
   template <class T>
   using channel = stackless::channel<T>;
@@ -19,18 +21,21 @@ struct tasklets {
 
   template <class F>
   static void start(F f) {
-    stackless::tasklet(std::move(f));
+    stackless::tasklet(options, std::move(f));
   }
   template <class F>
   static void start_now(F f) {
-    stackless::tasklet::bound(std::move(f)).run();
+    stackless::tasklet::bound(options, std::move(f)).run();
   }
   [[gnu::always_inline]] static void yield() { stackless::schedule(); }
 
   static void life(long& count) {
-    stackless::tasklet([&count] { ++count; });
+    stackless::tasklet(options, [&count] { ++count; });
     stackless::run();
   }
 };
+
+using tasklets = tasklets_on<stackless::stack::own>;
+using sliced_tasklets = tasklets_on<stackless::stack::sliced>;
 
 }  // namespace perf

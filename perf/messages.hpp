@@ -17,8 +17,8 @@ template <int Bytes>
   asm volatile(".p2align 6\n\t.rept %c0\n\tnop\n\t.endr" ::"i"(Bytes / nop));
 }
 
-/// Another `Layout` is the same code at other places, the sender's and the receiver's by another distance. 0: where the
-/// compiler has put it.
+/// Sends 1, 2, 3..., and 0 for the end. Another `Layout` is the same code at other places, the sender's and the receiver's
+/// by another distance; 0: where the compiler has put it.
 // Inlined into its row, as a program's own loop would be.
 template <class Kind, int Layout = 0>
 [[gnu::always_inline]] inline void send_messages(benchmark::State& state, typename Kind::template channel<long>& c) {

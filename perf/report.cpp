@@ -67,13 +67,13 @@ void report::ReportRuns(const std::vector<Run>& runs) {
 
 void report::print() const {
   const double f = median_of(fcontext_row), call = median_of(call_row);
-  std::printf("%-60s %12s %12s %12s %8s %9s %8s\n", "", "ns", "min", "max", "F", "call+ret", "bytes");
+  std::printf("%-68s %12s %12s %12s %8s %9s %8s\n", "", "ns", "min", "max", "F", "call+ret", "bytes");
   for (const std::string& row : rows) {
     const std::vector<Run> runs = runs_of(row);
     const std::vector<double> times = sorted(runs, nanoseconds);
     if (times.empty()) continue;
     const double ns = median(times);
-    std::printf("%-60s %12.2f %12.2f %12.2f %8s %9s %8s\n", row.c_str(), ns, times.front(), times.back(),
+    std::printf("%-68s %12.2f %12.2f %12.2f %8s %9s %8s\n", row.c_str(), ns, times.front(), times.back(),
                 cell(ns, f, 2).c_str(), cell(ns, call, 2).c_str(), cell(median(sorted(runs, memory)), 1, 0).c_str());
   }
 }

@@ -48,17 +48,18 @@ void thread_ring(benchmark::State& state, long passes, long expected) {
 }
 
 /// A tree in which each flow begins ten others and adds up what they send; each leaf sends its number. Nobody waits to
-/// send, so that a flow ends before all the others have begun.
+/// send, so that a flow ends before all the others have begun. The channels are in the heap: not every kind of stack may
+/// lend the addresses of its locals.
 template <class Kind>
 long grow(long first, long leaves) {
   if (leaves == 1) return first;
-  typename Kind::template buffered_channel<long> sums(10);
+  const auto sums = std::make_unique<typename Kind::template buffered_channel<long>>(10);
   const long each = leaves / 10;
   for (long i = 0; i < 10; ++i) {
-    Kind::start_now([&sums, begin = first + i * each, each] { sums.send(grow<Kind>(begin, each)); });
+    Kind::start_now([&to = *sums, begin = first + i * each, each] { to.send(grow<Kind>(begin, each)); });
   }
   long sum = 0;
-  for (int i = 0; i < 10; ++i) sum += sums.receive();
+  for (int i = 0; i < 10; ++i) sum += sums->receive();
   return sum;
 }
 

@@ -14,9 +14,6 @@
 ///   channel<T>                send(value), receive(): each waits for the other
 ///   buffered_channel<T>       made with a capacity: so many values wait for a receiver, not their senders
 
-#include <concepts>
-#include <type_traits>
-
 #include "bare.hpp"
 #include "calls.hpp"
 #include "groups.hpp"

@@ -41,7 +41,7 @@ class message {
   std::size_t length_ = 0;
 };
 
-void report(const overflow& o) noexcept {
+void report(const overflow& o, bool sliced) noexcept {
   constexpr std::size_t longest_name = 500;
   message m;
   m << "stackless: stack overflow in ";
@@ -51,7 +51,8 @@ void report(const overflow& o) noexcept {
     m << "tasklet '" << o.name.substr(0, longest_name) << "'";
   }
   m << ": its stack of " << o.stack_size
-    << " bytes is used up; give it more with tasklet_options::stack_size, or look for a recursion that does not end\n";
+    << " bytes is used up; give it more with " << (sliced ? "shared_slots" : "tasklet_options")
+    << "::stack_size, or look for a recursion that does not end\n";
   m.write_to(STDERR_FILENO);
 }
 
@@ -65,7 +66,7 @@ void see_fault(const void* address) noexcept {
   const overflow o{.name = r->extras != nullptr ? std::string_view(r->extras->name) : std::string_view(),
                    .stack_size = s.room(),
                    .address = address};
-  report(o);
+  report(o, r->sliced);
   if (const overflow_callback callback = hook.load(std::memory_order_acquire)) callback(o);
 }
 

@@ -75,9 +75,9 @@ void overflow(tasklet t) {
 }
 
 /// What is said of a tasklet with a stack of `size` bytes.
-std::string report(const std::string& who, const std::string& size) {
+std::string report(const std::string& who, const std::string& size, const std::string& option = "tasklet_options") {
   return size + "\nstackless: stack overflow in " + who + ": its stack of " + size +
-         " bytes is used up; give it more with tasklet_options::stack_size, or look for a recursion that does not end\n";
+         " bytes is used up; give it more with " + option + "::stack_size, or look for a recursion that does not end\n";
 }
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -96,18 +96,32 @@ TEST(overflow_report, names_the_tasklet_and_its_size_and_the_process_ends_by_the
 }
 
 TEST(overflow_report, one_without_a_name_is_reported_too_and_a_long_name_is_cut) {
-  ending e = of_child([] { overflow(tasklet(endless)); });
+  ending e = of_child([] { overflow(tasklet({}, endless)); });
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
   e = of_child([] {
-    tasklet t(endless);
+    tasklet t({}, endless);
     t.name(std::string(10'000, 'x'));
     overflow(t);
   });
   EXPECT_EQ(e.said, report("tasklet '" + std::string(500, 'x') + "'", first_line(e.said)));
 }
 
+TEST(overflow_report, sliced_one_gets_more_where_all_of_them_do) {
+  const ending e = of_child([] {
+    const tasklet beside({.stack = stackless::stack::sliced}, [] { stackless::schedule(); });
+    tasklet t({.stack = stackless::stack::sliced}, [] {
+      stackless::schedule();
+      descend<100>(0);
+    });
+    t.name("parser");
+    overflow(t);
+  });
+  EXPECT_TRUE(e.by_fault());
+  EXPECT_EQ(e.said, report("tasklet 'parser'", first_line(e.said), "shared_slots"));
+}
+
 TEST(overflow_report, frames_larger_than_a_page_are_seen) {
-  const ending e = of_child([] { overflow(tasklet([] { descend<6000>(0); })); });
+  const ending e = of_child([] { overflow(tasklet({}, [] { descend<6000>(0); })); });
   EXPECT_TRUE(e.by_fault());
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
 }
@@ -116,7 +130,7 @@ TEST(overflow_report, works_in_every_thread) {
   const ending e = of_child([] {
     tasklet([] {});
     stackless::run();
-    std::thread([] { overflow(tasklet(endless)); }).join();
+    std::thread([] { overflow(tasklet({}, endless)); }).join();
   });
   EXPECT_TRUE(e.by_fault());
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
@@ -127,7 +141,7 @@ TEST(overflow_report, works_in_the_child_of_a_fork) {
     tasklet([] {});
     stackless::run();
     const pid_t child = fork();
-    if (child == 0) overflow(tasklet(endless));
+    if (child == 0) overflow(tasklet({}, endless));
     int status = 0;
     waitpid(child, &status, 0);
     _exit(WIFSIGNALED(status) ? 0 : 1);
@@ -138,9 +152,9 @@ TEST(overflow_report, works_in_the_child_of_a_fork) {
 
 TEST(overflow_report, tasklet_that_runs_is_meant_and_not_one_that_gave_way) {
   const ending e = of_child([] {
-    tasklet first([] { stackless::schedule(); });
+    tasklet first({}, [] { stackless::schedule(); });
     first.name("first");
-    tasklet second([] {
+    tasklet second({}, [] {
       stackless::schedule();
       descend<100>(0);
     });
@@ -160,7 +174,7 @@ TEST(overflow_report, hook_is_told_after_it) {
                 say(o.name);
               }),
               nullptr);
-    tasklet t(endless);
+    tasklet t({}, endless);
     t.name("parser");
     overflow(t);
   });
@@ -199,14 +213,14 @@ TEST(overflow_report, fault_that_is_none_is_a_plain_fault) {
 TEST(overflow_report, can_be_switched_off_and_on) {
   const ending off = of_child([] {
     stackless::report_overflows(false);
-    overflow(tasklet(endless));
+    overflow(tasklet({}, endless));
   });
   EXPECT_TRUE(off.by_fault());
   EXPECT_EQ(off.said, first_line(off.said) + "\n");
   const ending on = of_child([] {
     stackless::report_overflows(false);
     stackless::report_overflows(true);
-    overflow(tasklet(endless));
+    overflow(tasklet({}, endless));
   });
   EXPECT_TRUE(on.by_fault());
   EXPECT_EQ(on.said, report("a tasklet without a name", first_line(on.said)));
@@ -226,7 +240,7 @@ TEST(overflow_report, handler_of_the_program_is_called_after_it_and_for_every_ot
       work();
     });
   };
-  ending e = with_handler([] { overflow(tasklet(endless)); });
+  ending e = with_handler([] { overflow(tasklet({}, endless)); });
   EXPECT_EQ(WEXITSTATUS(e.status), 3);
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)) + "program");
   e = with_handler([] {

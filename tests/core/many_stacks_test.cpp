@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <stackless/config.hpp>
+
 // Sanitizers keep memory of their own for each stack, and emulators need a mapping for each guard.
 #if !STACKLESS_ASAN && !STACKLESS_TSAN && !STACKLESS_EMULATED
 
@@ -13,10 +15,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <iterator>
 #include <stackless/channel.hpp>
 #include <stackless/memory_error.hpp>
@@ -63,6 +68,32 @@ TEST(many_stacks, all_are_guarded_and_all_go_on_with_what_they_had) {
   int guarded = 0;
   for (const tasklet& each : sample) guarded += is_guarded(each);
   EXPECT_EQ(guarded, tasklets / one_in);
+  for (int i = 0; i != tasklets; ++i) gate.send(i);
+  stackless::run();
+  EXPECT_EQ(right, tasklets);
+}
+
+[[gnu::noinline]] void wait_with_locals(stackless::channel<int>& gate, int number, int& right) {
+  std::array<int, 12> mine;
+  mine.fill(number);
+  asm volatile("" : : "r"(mine.data()) : "memory");
+  const int received = gate.receive();
+  asm volatile("" : : "r"(mine.data()) : "memory");
+  right += std::ranges::all_of(mine, [received](int each) { return each == received; });
+}
+
+TEST(many_stacks, sliced_ones_all_go_on_with_what_they_had) {
+  const int tasklets = std::getenv("STACKLESS_LONG") != nullptr ? 10'000'000 : 100'000;
+  const std::size_t before = resident();
+  stackless::channel<int> gate;
+  int right = 0;
+  for (int i = 0; i != tasklets; ++i) {
+    tasklet({.stack = stackless::stack::sliced}, wait_with_locals, std::ref(gate), i, std::ref(right));
+    if (i % 1000 == 0) stackless::run();  // so that those who have not begun need no memory either
+  }
+  stackless::run();
+  EXPECT_EQ(gate.balance(), -tasklets);
+  std::printf("%d sliced tasklets, %zu bytes each\n", tasklets, (resident() - before) / static_cast<std::size_t>(tasklets));
   for (int i = 0; i != tasklets; ++i) gate.send(i);
   stackless::run();
   EXPECT_EQ(right, tasklets);

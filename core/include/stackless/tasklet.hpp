@@ -307,7 +307,7 @@ class tasklet {
 /// The tasklet that runs.
 tasklet current();
 
-/// The flow of control that the thread was born with.
+/// The flow of control that the thread was born with. A handle to it must not outlive the thread.
 tasklet main_tasklet();
 
 STACKLESS_END

@@ -420,7 +420,8 @@ void tasklet::bind_thread(const tasklet& there) {
     throw state_error("a tasklet that waits for time or a descriptor cannot be moved: its thread's event loop knows it");
   }
   if (!detail::hand_over(s, r, to)) {
-    throw state_error("the tasklet cannot be moved: the thread it is to go to has ended, or somebody is waking it");
+    throw state_error("the tasklet cannot be moved: the thread it is to go to has ended, somebody is waking it, or others "
+                      "share its sliced stack's addresses");
   }
 }
 
@@ -429,7 +430,7 @@ void tasklet::bind_thread() {
   detail::record* r = record();
   if (!detail::is_abroad(r) || (r->owner == &detail::nobody && detail::adopt(s, r))) return;
   throw state_error("the tasklet belongs to another thread: only that can move it, with bind_thread(main_tasklet()) of "
-                    "this one");
+                    "this one; or it shares a sliced stack's addresses with tasklets that have been bound to another");
 }
 
 bool tasklet::orphaned() const noexcept { return record()->owner == &detail::nobody; }

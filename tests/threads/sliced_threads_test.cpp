@@ -1,0 +1,113 @@
+// Sliced tasklets and threads: those who share a slot are of one thread.
+
+#include <array>
+#include <stackless/error.hpp>
+#include <string>
+#include <vector>
+
+#include "elsewhere.hpp"
+
+namespace {
+
+using stackless::run;
+using stackless::schedule_remove;
+using stackless::tasklet;
+
+constexpr stackless::tasklet_options sliced{.stack = stackless::stack::sliced};
+
+class sliced_threads : public with_threads {
+ protected:
+  void SetUp() override { stackless::share_slots({.count = 1}); }
+};
+
+/// Pauses with a full frame; `right` counts those whose frame is as it was.
+void keep(int number, int& right) {
+  std::array<int, 50> mine;
+  mine.fill(number);
+  asm volatile("" : : "r"(mine.data()) : "memory");
+  schedule_remove();
+  asm volatile("" : : "r"(mine.data()) : "memory");
+  for (const int each : mine) {
+    if (each != number) return;
+  }
+  ++right;
+}
+
+TEST_F(sliced_threads, one_that_has_its_slot_to_itself_moves_away_or_in_place) {
+  elsewhere there;
+  for (const bool away : {false, true}) {
+    int right = 0;
+    tasklet t(sliced, keep, 7, std::ref(right));
+    run();
+    if (away) {
+      tasklet(sliced, [] {});
+      run();
+    }
+    t.bind_thread(there.main());
+    t.insert();
+    there([] { run(); });
+    EXPECT_EQ(right, 1);
+    EXPECT_FALSE(t.alive());
+  }
+}
+
+TEST_F(sliced_threads, one_that_shares_its_slot_is_not_moved) {
+  elsewhere there;
+  int right = 0;
+  tasklet a(sliced, keep, 1, std::ref(right)), b(sliced, keep, 2, std::ref(right));
+  run();
+  try {
+    a.bind_thread(there.main());
+    ADD_FAILURE() << "moved";
+  } catch (const stackless::state_error& e) {
+    EXPECT_NE(std::string(e.what()).find("share"), std::string::npos) << e.what();
+  }
+  b.insert();
+  run();
+  EXPECT_EQ(right, 1);
+  a.bind_thread(there.main());
+  a.insert();
+  there([] { run(); });
+  EXPECT_EQ(right, 2);
+}
+
+TEST_F(sliced_threads, orphans_of_one_slot_go_to_one_thread) {
+  int right = 0;
+  std::vector<tasklet> left;
+  std::thread([&] {
+    stackless::share_slots({.count = 1});
+    for (int i = 0; i != 3; ++i) left.emplace_back(sliced, keep, i, std::ref(right));
+    run();
+  }).join();
+  left[0].bind_thread();
+  {
+    elsewhere there;
+    there([&] { EXPECT_THROW(left[1].bind_thread(), stackless::state_error); });
+  }
+  EXPECT_TRUE(left[1].orphaned());
+  for (tasklet& each : left) {
+    if (each.orphaned()) each.bind_thread();
+    each.insert();
+  }
+  run();
+  EXPECT_EQ(right, 3);
+}
+
+TEST_F(sliced_threads, threads_slice_each_for_itself) {
+  constexpr int each = 100;
+  const auto slice = [=] {
+    stackless::share_slots({.count = 3});
+    int right = 0;
+    std::vector<tasklet> all;
+    for (int i = 0; i != each; ++i) all.emplace_back(sliced, keep, i, std::ref(right));
+    run();
+    for (tasklet& t : all) t.insert();
+    run();
+    EXPECT_EQ(right, each);
+  };
+  std::thread one(slice), two(slice);
+  one.join();
+  two.join();
+}
+
+}  // namespace

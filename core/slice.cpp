@@ -15,9 +15,6 @@
 #include "core/slot.hpp"
 
 STACKLESS_BEGIN
-
-static arch::context* come_back(arch::context* to) noexcept;
-
 namespace detail {
 
 /// What a thread has for its sliced tasklets.
@@ -32,16 +29,18 @@ struct slicer {
     bool result;
   };
 
-  slot* const landing = slots::acquire(0);  ///< the stack on which slices are moved
-  const arch::context way_back = detour_by(come_back);  ///< of all who are away
-  std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
-  std::size_t next = 0;
-  unsigned size_class = ordinary_size_class;
-  visit visiting{};
+  explicit slicer(arch::detour come_back) : way_back(detour_by(come_back)) {}
 
   arch::context detour_by(arch::detour d) const {
     return arch::detoured_context(reinterpret_cast<void*>(landing->top()), d);
   }
+
+  slot* const landing = slots::acquire(0);  ///< the stack on which slices are moved
+  const arch::context way_back;             ///< of all who are away
+  std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
+  std::size_t next = 0;
+  unsigned size_class = ordinary_size_class;
+  visit visiting{};
 };
 
 }  // namespace detail
@@ -53,11 +52,6 @@ using detail::record;
 using detail::scheduler;
 using detail::slice;
 using detail::slicer;
-
-slicer& slicer_of(scheduler& s) {
-  if (s.slicer == nullptr) s.slicer = new slicer;
-  return *s.slicer;
-}
 
 [[noreturn]] void refuse_to_lose(std::size_t size) noexcept {
   std::fprintf(stderr,
@@ -118,14 +112,13 @@ void bring_back(const slicer& mine, record* r) noexcept {
   }
 }
 
-/// Goes when the last tasklet has left it.
-void retire(slot* place) noexcept {
-  if (place == nullptr) return;
-  place->retired = true;
-  if (place->tenants == 0) slots::release(place);
+// Both run on the landing.
+
+arch::context* come_back(arch::context* to) noexcept {
+  bring_back(*detail::mine().slicer, detail::record_of(to));
+  return to;
 }
 
-/// Runs on the landing.
 arch::context* pay_visit(arch::context* to) noexcept {
   auto& v = *reinterpret_cast<slicer::visit*>(to);
   const slicer& mine = *detail::mine().slicer;
@@ -135,16 +128,19 @@ arch::context* pay_visit(arch::context* to) noexcept {
   return &v.guest->context;
 }
 
-}  // namespace
-}  // namespace slices
-
-/// Runs on the landing.
-static arch::context* come_back(arch::context* to) noexcept {
-  slices::bring_back(*detail::mine().slicer, detail::record_of(to));
-  return to;
+slicer& slicer_of(scheduler& s) {
+  if (s.slicer == nullptr) s.slicer = new slicer(come_back);
+  return *s.slicer;
 }
 
-namespace slices {
+/// Goes when the last tasklet has left it.
+void retire(slot* place) noexcept {
+  if (place == nullptr) return;
+  place->retired = true;
+  if (place->tenants == 0) slots::release(place);
+}
+
+}  // namespace
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);

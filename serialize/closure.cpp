@@ -125,6 +125,7 @@ bool closure::stays_behind(std::uintptr_t word) const {
   if (r == nullptr) {
     const auto* extent = arch::region::find(word);
     if (extent == nullptr || extent->kind != extent_kind::slot) return false;
+    if (static_cast<const slot*>(extent)->home != nullptr) return true;  // shared by tasklets that are not carried
     r = static_cast<const slot*>(extent)->user;
   }
   return r != nullptr && !carries(r);

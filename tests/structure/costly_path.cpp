@@ -1,6 +1,7 @@
 // What must not be in the hot path, for the test that looks for it to find.
 
 #include <atomic>
+#include <stackless/switch.hpp>
 
 extern "C" {
 
@@ -18,5 +19,11 @@ bool costly_compare(std::atomic<long>& n, long expected) {
 
 void costly_fence() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+long kept_in_red_zone(stackless::arch::context& from, stackless::arch::context& to, long value) {
+  const volatile long kept = value;
+  stackless::arch::switch_to(&from, &to);
+  return kept;
 }
 }

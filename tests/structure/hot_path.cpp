@@ -2,6 +2,7 @@
 
 #include <stackless/channel.hpp>
 #include <stackless/scheduler.hpp>
+#include <string>
 
 extern "C" {
 
@@ -15,5 +16,22 @@ void hot_send(stackless::channel<long>& c, long value) {
 
 long hot_receive(stackless::channel<long>& c) {
   return c.receive();
+}
+
+// What is live across a switch is on the stack, above the stack pointer: there ends what a slice copies.
+
+long kept_across_schedule(long a, long b) {
+  const volatile long kept = a * b;
+  stackless::schedule();
+  return kept;
+}
+
+void kept_across_send(stackless::channel<long>& c, long& a) {
+  c.send(a);
+  ++a;
+}
+
+void kept_across_receive(stackless::channel<std::string>& c, std::string& to) {
+  to = c.receive();
 }
 }

@@ -1,6 +1,6 @@
 """hot_path.py <objdump> <hot_path.cpp.o>: in each function of hot_path.cpp, the jump of the switch can be reached from
 the first instruction, and the return from where the switch lands, without a call; and no instruction locks the bus,
-orders more than its own access, or monitors memory for other threads.
+orders more than its own access, or monitors memory for other threads. No function keeps anything below the stack pointer.
 
 With --costly the file is one whose functions do: each has to be found out."""
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive"]
+KEEPING_FUNCTIONS = ["kept_across_schedule", "kept_across_send", "kept_across_receive"]
 COSTLY_FUNCTIONS = ["costly_add", "costly_exchange", "costly_compare", "costly_fence"]
 # What only those pay for who share memory with other threads: on x86-64 an exchange with memory locks without saying so,
 # and gcc writes a fence as a locked or. AArch64 has exclusive and atomic accesses, and functions that do them.
@@ -16,6 +17,8 @@ COSTLY = re.compile(
     r"lock\b|xchg\w*\s.*\(|xchg\w*\s.*\[|[msl]fence"
     r"|ld(?:a)?x[rp]|st(?:l)?x[rp]|cas|ld(?:add|clr|eor|set|[su]max|[su]min)|st(?:add|clr|eor|set)|swp|d[ms]b\b|isb\b"
     r"|.*__aarch64_(?:cas|swp|ld)")
+# On AArch64 there is no red zone.
+RED_ZONE = re.compile(r".*-0x[0-9a-f]+\(%rsp\)")
 CALL = re.compile(r"callq?\b|blr?\s")
 SWITCH = re.compile(r"jmpq?\s+\*|br\s+x")
 LANDING = re.compile(r"endbr64|bti\s+j|hint\s+#0x24")
@@ -68,7 +71,13 @@ def main():
     problems = []
     if options == ["--costly"]:
         missed = [f for f in COSTLY_FUNCTIONS if not any(COSTLY.match(text) for _, text, _ in instructions(text, f))]
+        in_red_zone = any(RED_ZONE.match(line) for _, line, _ in instructions(text, "kept_in_red_zone"))
+        if "elf64-x86-64" in text and not in_red_zone:
+            missed.append("kept_in_red_zone")
         sys.exit(f"nothing costly was found in {', '.join(missed)}\n{text}" if missed else 0)
+    for function in FUNCTIONS + KEEPING_FUNCTIONS:
+        problems += [f"{function} keeps something below the stack pointer: {instruction}"
+                     for _, instruction, _ in instructions(text, function) if RED_ZONE.match(instruction)]
     for function in FUNCTIONS:
         code = instructions(text, function)
         if not reaches(code, 0, SWITCH):

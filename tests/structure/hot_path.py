@@ -18,7 +18,7 @@ COSTLY = re.compile(
     r"|ld(?:a)?x[rp]|st(?:l)?x[rp]|cas|ld(?:add|clr|eor|set|[su]max|[su]min)|st(?:add|clr|eor|set)|swp|d[ms]b\b|isb\b"
     r"|.*__aarch64_(?:cas|swp|ld)")
 # On AArch64 there is no red zone.
-RED_ZONE = re.compile(r".*-0x[0-9a-f]+\(%rsp\)")
+RED_ZONE = re.compile(r".*-(?:0x)?[0-9a-f]+\(%rsp\)")
 CALL = re.compile(r"callq?\b|blr?\s")
 SWITCH = re.compile(r"jmpq?\s+\*|br\s+x")
 LANDING = re.compile(r"endbr64|bti\s+j|hint\s+#0x24")

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -10,6 +9,7 @@
 #include <string>
 
 #include "arch/region.hpp"
+#include "tests/child.hpp"
 
 namespace {
 
@@ -75,11 +75,7 @@ TEST_F(guarded_run, removed_guard_is_memory_again) {
 // Sanitizers and emulators need mappings themselves: they fall with the last one.
 #if !STACKLESS_ASAN && !STACKLESS_TSAN && !STACKLESS_EMULATED
 TEST(guard, without_mappings_left_is_real_or_an_error_that_names_the_limit) {
-  std::fflush(nullptr);
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
+  const std::string heard = text_of_child([] {
     // Locked memory takes no mark in the page table, so the guard has to be a mapping.
     const std::size_t size = guard::page_size();
     auto* const pages = static_cast<char*>(
@@ -95,18 +91,10 @@ TEST(guard, without_mappings_left_is_real_or_an_error_that_names_the_limit) {
       text = error.what();
     }
     if (text == "installed" && guard::faults(pages + 2 * size)) text += " and real";
-    [[maybe_unused]] const ssize_t written = write(ends[1], text.data(), text.size());
-    _exit(0);
-  }
-  close(ends[1]);
-  char text[512] = "";
-  [[maybe_unused]] const ssize_t length = read(ends[0], text, sizeof text - 1);
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
-  const bool named = std::string(text).find("/proc/sys/vm/max_map_count is ") != std::string::npos;
-  EXPECT_TRUE(named || std::string(text) == "installed and real") << text;
+    return text;
+  });
+  const bool named = heard.find("/proc/sys/vm/max_map_count is ") != std::string::npos;
+  EXPECT_TRUE(named || heard == "installed and real") << heard;
 }
 #endif
 

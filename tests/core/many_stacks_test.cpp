@@ -12,7 +12,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -33,6 +32,7 @@
 #include "arch/guard.hpp"
 #include "core/access.hpp"
 #include "core/slot.hpp"
+#include "tests/child.hpp"
 #include "tests/guards.hpp"
 #include "tests/resident.hpp"
 
@@ -129,11 +129,7 @@ void use_up_mappings(std::size_t left) {
 }
 
 TEST(many_stacks, without_marks_there_are_as_many_as_mappings_and_the_next_is_refused) {
-  std::fflush(nullptr);
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
+  const std::string heard = text_of_child([] {
     std::vector<tasklet> made;
     made.reserve(10'000);
     int ran = 0;
@@ -152,18 +148,10 @@ TEST(many_stacks, without_marks_there_are_as_many_as_mappings_and_the_next_is_re
     const bool as_before = stackless::runcount() == made.size() + 1;
     stackless::run();
     if (guarded == made.size() && as_before && ran == static_cast<int>(made.size()) && ran > 100) text += ", rightly";
-    [[maybe_unused]] const ssize_t written = write(ends[1], text.data(), text.size());
-    _exit(0);
-  }
-  close(ends[1]);
-  char text[512] = "";
-  [[maybe_unused]] const ssize_t length = read(ends[0], text, sizeof text - 1);
-  close(ends[0]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
-  EXPECT_NE(std::string(text).find("max_map_count"), std::string::npos) << text;
-  EXPECT_NE(std::string(text).find("raise it, or use Linux 6.13 or later, rightly"), std::string::npos) << text;
+    return text;
+  });
+  EXPECT_NE(heard.find("max_map_count"), std::string::npos) << heard;
+  EXPECT_NE(heard.find("raise it, or use Linux 6.13 or later, rightly"), std::string::npos) << heard;
 }
 
 }  // namespace

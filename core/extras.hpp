@@ -55,9 +55,6 @@ inline bool awaits_event(const record* r) {
   return r->blocked() && r->extras != nullptr && r->blocked_on == &r->extras->awaits.come;
 }
 
-/// `to`, just made by `from`, begins with copies of its tasklet_locals.
-void inherit_locals(const record* from, record* to);
-
 /// `r` ends: its locals go, and those who join it go on.
 void end_extras(scheduler& s, record* r) noexcept;
 

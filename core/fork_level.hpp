@@ -12,6 +12,7 @@ inline constexpr unsigned census = memory + 1;
 inline constexpr unsigned inbox = census + 1;
 inline constexpr unsigned channel = inbox + 1;
 inline constexpr unsigned adoption = channel + 1;
+inline constexpr unsigned spares = adoption + 1;
 
 }  // namespace fork_level
 STACKLESS_END

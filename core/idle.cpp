@@ -70,7 +70,8 @@ void keep_idler(scheduler& s) {
   if (s.idler != nullptr) return;
   tasklet t;
   record* r = tasklet_access::record(t);
-  bind(r, &run_idler, r);
+  r->body = run_idler;
+  r->closure = r;
   set_up(r);
   s.idler = r;
   t.insert();

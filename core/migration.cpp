@@ -13,6 +13,7 @@
 #include "arch/lock.hpp"
 #include "arch/thread_pointer.hpp"
 #include "core/access.hpp"
+#include "core/ended.hpp"
 #include "core/extras.hpp"
 #include "core/fork_level.hpp"
 #include "core/hooks.hpp"
@@ -97,7 +98,7 @@ void arrive(record* r) noexcept {
   r->arriving = false;
   if (!r->alive()) return;
   if (r->sliced) slices::arrive(*r->owner, r);
-  begin_life(r);
+  ++r->owner->population;
   if (r->block_trap) {
     r->block_trap = false;  // of the thread that it has left
     set_block_trap(r, true);
@@ -140,7 +141,7 @@ bool is_first_thread() { return getpid() == gettid(); }
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
-  if (from.departed == r) reclaim_departed(from);
+  if (!r->alive()) give_up_slot(from, r);
   const bool alive = r->alive(), traps = r->block_trap, looks_again = r->state == state::choosing;
   note_thread_words(r, tls_of_this_thread());
   auto arrival = letter_to([kept = tasklet_access::handle_to(r), looks_again](scheduler& s) noexcept {
@@ -203,7 +204,7 @@ bool unwind_forgotten(scheduler& s) {
 
 void leave_tasklets(scheduler& s) {
   if (is_first_thread()) return;
-  reclaim_departed(s);
+  reclaim_all(s);
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {
     if (stands_in(r)) return r->owner.publish(&nobody);

@@ -6,6 +6,7 @@
 
 #include <stackless/error.hpp>
 
+#include "core/ended.hpp"
 #include "core/scheduler.hpp"
 #include "core/slice.hpp"
 #include "core/slot.hpp"
@@ -70,6 +71,7 @@ tasklet_options default_options() noexcept { return detail::defaults.options; }
 
 void default_options(const tasklet_options& options) {
   detail::defaults = {.options = options, .plan = detail::plan_with(options, detail::ordinary_size_class)};
+  detail::keep_slots_for(detail::here(), detail::defaults.plan);
 }
 
 void share_slots(const shared_slots& shared) {

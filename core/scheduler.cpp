@@ -13,6 +13,7 @@
 #include <stackless/scheduler.hpp>
 
 #include "core/access.hpp"
+#include "core/ended.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
 #include "core/idle.hpp"
@@ -97,11 +98,10 @@ void be_born(scheduler& s) {
   s.main.sanitized = arch::thread_stack();
   s.current = &s.main;
   s.exceptions = reinterpret_cast<exceptions_in_flight*>(abi::__cxa_get_globals());
+  keep_slots_for(s, default_plan());
   attend(s, attention::unborn, false);
   thread_local const farewell at_end_of_thread;
 }
-
-void begin_life(record* r) noexcept { ++r->owner->population; }
 
 void end_life(scheduler& s, record* r) noexcept {
   --s.population;
@@ -131,11 +131,27 @@ namespace {
   drop_failure(me);
   me->state.publish(state::dead);
   reclaim_departed(s);
-  s.departed = me;
+  depart(s, me);
   s.current = to;
   arch::crossing::last(to->sanitized);
   arch::switch_out_of_line(&me->context, &to->context);
   std::terminate();  // nobody switches to the dead
+}
+
+/// Whether the end of the running tasklet needs nothing else of what finish() is for.
+bool ends_simply(const scheduler& s, const record* me) {
+  return !s.unusual() && me->wake == wake::normally && (me->next != me || s.runner != nullptr) && may_keep_slot(s, me);
+}
+
+/// Ends it then. It is suspended where it stands, and returns its context when it lives again.
+inline arch::context* rest(scheduler& s, record* me) noexcept {
+  record* const to = successor(s, me);
+  unlink(me);
+  end_life(s, me);
+  me->state.publish(state::dead);
+  ++s.kept_slots;
+  if (me->all_handles() == 0) spare(s, me);
+  return &switch_to(s, me, to)->context;
 }
 
 /// pthread_exit or a cancellation has unwound the running tasklet, and ends the thread: what is left of that runs as
@@ -147,7 +163,7 @@ void end_with_thread(record* me) noexcept {
   unlink(me);
   me->state.publish(state::dead);
   reclaim_departed(s);
-  s.departed = me;
+  depart(s, me);
   s.current = &s.main;
   arch::forget_frames(s.main.sanitized);
 }
@@ -169,23 +185,33 @@ scheduler& begin() {
 }
 
 // A forced unwinding has no object that the reference in its handler could be bound to.
-__attribute__((no_sanitize("null"))) void tasklet_entry(arch::context* self) {
-  arch::crossing::first();
-  std::exception_ptr failure;
+__attribute__((no_sanitize("null"))) static std::exception_ptr live(record* me) {
   try {
-    record* me = record_of(self);
     me->started = true;
+    me->has_cargo = false;
     me->body(std::exchange(me->closure, nullptr), me->wake == wake::normally);
     raise_if_woken_to(me);  // before it began, or last where nothing could be thrown
   } catch (const TaskletExit&) {
   } catch (const abi::__forced_unwind&) {
-    end_with_thread(record_of(self));
+    end_with_thread(me);
     throw;
   } catch (...) {
-    failure = std::current_exception();
-    if (!failure) failure = std::make_exception_ptr(error("an exception that is not of C++ left a tasklet: catch it there"));
+    std::exception_ptr failure = std::current_exception();
+    if (failure) return failure;
+    return std::make_exception_ptr(error("an exception that is not of C++ left a tasklet: catch it there"));
   }
-  finish(record_of(self), std::move(failure));
+  return nullptr;
+}
+
+void tasklet_entry(arch::context* self) {
+  arch::crossing::first();
+  for (;;) {
+    record* const me = record_of(self);
+    std::exception_ptr failure = live(me);
+    scheduler& s = mine();
+    if (failure || !ends_simply(s, me)) finish(me, std::move(failure));
+    self = rest(s, me);
+  }
 }
 
 record* give_way(scheduler& s, record* me, record* to) {
@@ -292,13 +318,6 @@ record* revive_main(scheduler& s) {
                           "or waits; keep one that sends")));
   }
   return main;
-}
-
-void reclaim_departed(scheduler& s) noexcept {
-  record* departed = std::exchange(s.departed, nullptr);
-  if (departed == nullptr) return;
-  release_stack(departed);
-  if (departed->all_handles() == 0) destroy(departed);
 }
 
 void poll_unusual() { begin(); }

@@ -51,9 +51,6 @@ void refuse_to_be_lost(const scheduler&);
 /// If main is blocked it wakes with a deadlock_error.
 record* revive_main(scheduler&);
 
-/// What every life begins with: `r` is alive from now on.
-void begin_life(record* r) noexcept;
-
 /// Wakes `r`, which is alive, started and not the caller, to TaskletExit. Returns the caller, woken.
 record* unwind(scheduler&, record* r);
 
@@ -62,9 +59,6 @@ void end_life(scheduler& s, record* r) noexcept;
 
 /// Gives back the record of a dead tasklet without a stack, and all that it has.
 void destroy(record* r) noexcept;
-
-/// Gives back the stack, and if nobody holds on to it the record, of the tasklet that ended last.
-void reclaim_departed(scheduler&) noexcept;
 
 }  // namespace detail
 STACKLESS_END

@@ -9,6 +9,7 @@
 
 #include "arch/unwind.hpp"
 #include "core/access.hpp"
+#include "core/ended.hpp"
 #include "core/extras.hpp"
 #include "core/hooks.hpp"
 #include "core/inbox.hpp"
@@ -25,6 +26,7 @@ namespace {
 
 /// What `r` was bound to is destroyed, and never called.
 void drop_closure(record* r) noexcept {
+  r->has_cargo = false;
   if (void* closure = std::exchange(r->closure, nullptr)) r->body(closure, false);
 }
 
@@ -75,18 +77,14 @@ record* create_with(const stack_plan& plan) {
 
 }  // namespace
 
-record* create(const tasklet_options& options) { return create_with(plan_for(options)); }
+record* create_anew(const tasklet_options& options) { return create_with(plan_for(options)); }
 
-record* create() { return create_with(default_plan()); }
+record* create_anew() { return create_with(default_plan()); }
 
-void bind(record* r, body run, void* closure) {
-  r->body = run;
-  r->closure = closure;
-}
-
-void set_up(record* r) {
+void settle(record* r) {
   scheduler& s = *r->owner;
-  if (s.departed == r) reclaim_departed(s);
+  reclaim_departed(s);
+  give_up_slot(s, r);
   if (r->sliced) {
     slices::settle(s, r);
   } else {
@@ -94,13 +92,10 @@ void set_up(record* r) {
     r->stack->user = r;
     if (r->extras != nullptr && r->extras->measured) slots::clear(*r->stack);
   }
-  r->state = state::paused;
   r->started = false;
-  r->exceptions = {};
-  begin_life(r);
-  if (s.current->extras != nullptr) inherit_locals(s.current, r);
   prepare_stack(r);
 }
+
 
 void prepare_stack(record* r) {
   const slot& s = *r->stack;
@@ -162,8 +157,7 @@ void forget(record* r) noexcept {
     }
     --r->handles;
   }
-  // A dead one that still has its stack ended last; it goes when the stack is reclaimed.
-  if (r->state == state::dead && r->stack == nullptr && r->all_handles() == 0) destroy(r);
+  if (r->state == state::dead && r->all_handles() == 0) bury(here(), r);
 }
 
 }  // namespace
@@ -486,7 +480,7 @@ void tasklet::name(std::string_view name) {
 std::size_t tasklet::stack_size() const {
   const detail::record* r = record();
   refuse_foreign_stack(r);
-  return r->stack != nullptr ? r->stack->room() : slots::least_room(r->size_class);
+  return r->alive() ? r->stack->room() : slots::least_room(r->size_class);
 }
 
 std::size_t tasklet::stack_high_water() const {

@@ -100,6 +100,10 @@ class capturer {
     t.slot_size = slots::size_of(r.size_class);
     t.extras = meaning_of(r.extras);
     if (t.state == state::dead) return;
+    t.has_value = r.has_cargo;
+    if (r.has_cargo) {
+      for (std::size_t i = 0; i != t.transfer.size(); ++i) t.transfer[i] = meaning_of(word_at(r.cargo + 8 * i));
+    }
     if (t.state == state::not_started) {
       t.body = meaning_of(word_of(r.body));
       t.closure = meaning_of(r.closure);
@@ -109,10 +113,6 @@ class capturer {
     t.fp = meaning_of(r.context.fp);
     t.base = meaning_of(r.context.base);
     t.sp = word_of(r.context.sp);
-    t.has_value = r.has_cargo;
-    if (r.has_cargo) {
-      for (std::size_t i = 0; i != t.transfer.size(); ++i) t.transfer[i] = meaning_of(word_at(r.cargo + 8 * i));
-    }
     t.caught = in_snapshot(r, r.exceptions.caught);
     t.uncaught = r.exceptions.uncaught;
     t.waking = waking_of(r);

@@ -165,7 +165,7 @@ void reader::tasklets() {
     t.has_value = in.enumerator(std::uint8_t{0}, std::uint8_t{1}) != 0;
     if (t.has_value)
       for (value& v : t.transfer) v = read_value(in);
-    if (t.state == state::sending ? t.has_value == t.sends_failure : t.has_value && t.state != state::paused)
+    if (t.state == state::sending ? t.has_value == t.sends_failure : t.has_value && t.state != state::paused && t.state != state::not_started)
       in.fail(numbered("tasklet", i,
                        t.has_value ? "it holds a value in a state that has none" : "it sends no value"));
     if (is_parked(t)) parked_part(t, in, stacks, slot);

@@ -10,6 +10,7 @@
 #include <stackless/snapshot_error.hpp>
 
 #include "core/access.hpp"
+#include "core/ended.hpp"
 #include "core/extents.hpp"
 #include "core/heap.hpp"
 #include "core/hooks.hpp"
@@ -262,9 +263,16 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
     return;
   }
   r->state = detail::state::paused;
-  detail::begin_life(r);
+  ++r->owner->population;
   r->stack = s;
   s->user = r;
+  r->has_cargo = t.has_value;
+  if (t.has_value) {
+    for (std::size_t i = 0; i != t.transfer.size(); ++i) {
+      const std::uint64_t word = modules.word_for(t.transfer[i]);
+      std::memcpy(r->cargo + 8 * i, &word, sizeof word);
+    }
+  }
   if (t.state == state::not_started) {
     r->body = modules.as<detail::body>(t.body);
     r->closure = modules.as<void*>(t.closure);
@@ -278,13 +286,6 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
     r->failure = modules.as<void*>(t.failure);
     r->sends_failure = t.sends_failure;
     r->wake = wake_of(t.waking);
-    r->has_cargo = t.has_value;
-    if (t.has_value) {
-      for (std::size_t i = 0; i != t.transfer.size(); ++i) {
-        const std::uint64_t word = modules.word_for(t.transfer[i]);
-        std::memcpy(r->cargo + 8 * i, &word, sizeof word);
-      }
-    }
   }
   detail::prepare_stack(r);
 }
@@ -344,7 +345,7 @@ stackless::tasklet restore(const image& i, std::string_view file) {
   }
   const module_map modules(i, file);
   for (const channel& c : i.channels) check(c, i, modules, file);
-  detail::reclaim_departed(detail::here());
+  detail::reclaim_all(detail::here());
   home where(i, file);
 
   for (const tasklet& t : i.tasklets) fill(t.live, t.stack);

@@ -51,7 +51,19 @@ struct run_options {
 ///
 /// With a timeout it returns the tasklet that used it up, paused: insert it to go on where it was. Tasklets are
 /// interrupted at poll() and at every operation on channels and the ring. Of nested timeouts the outermost counts.
-std::optional<tasklet> run(const run_options& options = {});
+std::optional<tasklet> run(const run_options& options);
+inline std::optional<tasklet> run() {
+  detail::scheduler& s = detail::mine();
+  detail::record* const me = s.current;
+  if (s.unusual() || s.stranded != nullptr || me->next == me) [[unlikely]] return run(run_options{});
+  detail::record* const to = me->next;
+  me->serves = false;
+  me->outer_runner = std::exchange(s.runner, me);
+  detail::unlink(me);
+  me->state = detail::state::running_others;
+  detail::raise_if_woken_to(detail::switch_to(s, me, to));
+  return std::nullopt;
+}
 
 /// Lets the innermost run() that serves return; if there is none, the next. The other tasklets stay where they are.
 void stop();

@@ -34,7 +34,7 @@ tasklet main_tasklet();
 
 namespace detail {
 
-/// A callable and its arguments, by value, in the picklable heap.
+/// A callable and its arguments, by value, in the record or the picklable heap.
 template <class F, class... Args>
 class bound_call {
  public:
@@ -42,32 +42,81 @@ class bound_call {
   explicit bound_call(std::in_place_t, Function&& f, Given&&... args)
       : f_(std::forward<Function>(f)), args_(std::forward<Given>(args)...) {}
 
+  /// `r`, which is not alive, will run this.
   template <class... Given>
-  static void* make(Given&&... given) {
-    return heap::make<bound_call>(std::in_place, std::forward<Given>(given)...).release();
-  }
-
-  static void run_or_drop(void* closure, bool run) {
-    const heap::owned<bound_call> self(static_cast<bound_call*>(closure));
-    if (run) {
-      std::apply([&](Args&... args) { std::invoke(std::move(self->f_), std::move(args)...); }, self->args_);
+  static void bind(record* r, Given&&... given) {
+    if constexpr (fits_a_record) {
+      r->closure = new (r->cargo) bound_call(std::in_place, std::forward<Given>(given)...);
+      r->has_cargo = true;
+    } else {
+      r->closure = heap::make<bound_call>(std::in_place, std::forward<Given>(given)...).release();
     }
+    r->body = run_or_drop;
   }
 
  private:
+  static void run_or_drop(void* closure, bool run) {
+    auto* const bound = static_cast<bound_call*>(closure);
+    if constexpr (fits_a_record) {
+      bound_call self(std::move(*bound));
+      std::destroy_at(bound);
+      if (run) self.call();
+    } else {
+      const heap::owned<bound_call> self(bound);
+      if (run) self->call();
+    }
+  }
+
+  void call() {
+    std::apply([&](Args&... args) { std::invoke(std::move(f_), std::move(args)...); }, args_);
+  }
+
+  // A small one waits where values will be on their way once it runs.
+  static constexpr bool fits_a_record = sizeof(bound_call) <= sizeof(record::cargo) &&
+                                        alignof(bound_call) <= alignof(std::max_align_t) &&
+                                        std::is_nothrow_move_constructible_v<bound_call>;
+
   F f_;
   [[no_unique_address]] std::tuple<Args...> args_;
 };
 
 /// A record with one handle, dead until it is bound. Throws error: the options cannot be had.
-record* create(const tasklet_options&);
-record* create();
+record* create_anew(const tasklet_options&);
+record* create_anew();
 
-/// Gives `r`, which is not alive, what it will run, and owns `closure` from now on, whatever this throws.
-void bind(record* r, body, void* closure);
+/// The same, quicker if one is spare.
+inline record* create() {
+  scheduler& s = mine();
+  record* const r = s.spare;
+  if (r == nullptr) [[unlikely]] return create_anew();
+  s.spare = r->next;
+  r->handles = 1;
+  return r;
+}
+inline record* create(const tasklet_options& options) {
+  const bool plain = options.stack == stack::own && options.stack_size == 0 && !options.measure_stack;
+  return plain && mine().spare != nullptr ? create() : create_anew(options);
+}
 
-/// Makes `r`, which is bound, alive and paused.
-void set_up(record* r);
+/// Gives `r`, which is not alive, a stack to begin on. Throws memory_error.
+void settle(record* r);
+
+/// `to`, just made by `from`, begins with copies of its tasklet_locals.
+void inherit_locals(const record* from, record* to);
+
+/// Makes `r`, which is bound, alive and paused. Throws memory_error.
+inline void set_up(record* r) {
+  scheduler& s = mine();
+  if (r->stack != nullptr && s.departed == nullptr) [[likely]] {
+    --s.kept_slots;  // it has kept its own
+  } else {
+    settle(r);
+  }
+  r->started = false;
+  r->state = state::paused;
+  ++s.population;
+  if (s.current->extras != nullptr) [[unlikely]] inherit_locals(s.current, r);
+}
 
 /// What is kept of a tasklet under a type: its value of a tasklet_local, or its tempval (key nullptr).
 std::any& local_value(record* r, const void* key);
@@ -76,7 +125,8 @@ std::any* find_local_value(record* r, const void* key);
 /// Nobody in this thread has a value under `key` any more.
 void forget_local(const void* key) noexcept;
 
-/// The handles that its own thread counts are gone: perhaps the last, perhaps others have more.
+/// The handles that its own thread counts are gone, and it is not in the ring: perhaps they were the last, perhaps others
+/// have more.
 void settle_handles(record*) noexcept;
 
 /// A handle is gone in another thread.
@@ -94,7 +144,7 @@ inline void hold_on(record* r) noexcept {
 
 inline void let_go(record* r) noexcept {
   if (r->owner.acquire() != &mine()) [[unlikely]] return let_go_abroad(r);
-  if (--r->handles <= 0) settle_handles(r);
+  if (--r->handles <= 0 && r->state != state::ready) settle_handles(r);
 }
 
 }  // namespace detail
@@ -116,7 +166,7 @@ class tasklet {
     requires(!std::same_as<std::remove_cvref_t<F>, tasklet> &&
              std::invocable<std::decay_t<F>, std::decay_t<Args>...>)
   explicit tasklet(F&& f, Args&&... args) : tasklet(bound(std::forward<F>(f), std::forward<Args>(args)...)) {
-    insert();
+    detail::append(detail::mine(), record());
   }
 
   /// The same with options, such as {.stack = stackless::stack::sliced}. Throws error: they cannot be had.
@@ -124,7 +174,7 @@ class tasklet {
     requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>
   tasklet(const tasklet_options& options, F&& f, Args&&... args)
       : tasklet(bound(options, std::forward<F>(f), std::forward<Args>(args)...)) {
-    insert();
+    detail::append(detail::mine(), record());
   }
 
   /// Paused: it runs when somebody inserts it.
@@ -294,9 +344,7 @@ class tasklet {
 
   template <class F, class... Args>
   void bind_call(F&& f, Args&&... args) {
-    using call = detail::bound_call<std::decay_t<F>, std::decay_t<Args>...>;
-    void* closure = call::make(std::forward<F>(f), std::forward<Args>(args)...);
-    detail::bind(record(), &call::run_or_drop, closure);
+    detail::bound_call<std::decay_t<F>, std::decay_t<Args>...>::bind(record(), std::forward<F>(f), std::forward<Args>(args)...);
   }
 
   detail::record* record() const noexcept { return detail::untagged<detail::handle_tag>(handle_); }

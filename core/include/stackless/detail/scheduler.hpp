@@ -34,7 +34,10 @@ struct scheduler {
   exceptions_in_flight* exceptions = nullptr;  ///< the thread's own, in the C++ runtime
   record* runner = nullptr;                    ///< the innermost caller of run()
   record* stranded = nullptr;                  ///< the outermost run() inside of one that was woken before it
-  record* departed = nullptr;                  ///< ended last: it was still standing on its stack
+  record* departed = nullptr;                  ///< have ended, and leave their stacks to others: a list, by `next`
+  record* spare = nullptr;                     ///< have ended, and are to live again: a list, by `next`; see ended.hpp
+  std::uint32_t kept_slots = 0;                ///< of tasklets that have ended, spare ones and others
+  unsigned kept_size_class = 0;                ///< only slots of this size are kept
   std::int32_t switch_traps = 0;               ///< levels of switch_trap
   std::int32_t block_traps = 0;                ///< tasklets with block_trap
   detail::hooks* hooks = nullptr;              ///< error handler and callbacks, once there were any

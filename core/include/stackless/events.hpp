@@ -101,6 +101,8 @@ namespace detail {
 
 /// Of a timeout.
 struct deadline {
+  explicit deadline(event_clock::time_point t) : time(t) {}
+
   event_clock::time_point time;
   tasklet whose = current();
   bool expired = false;

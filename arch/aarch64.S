@@ -19,6 +19,14 @@
 
         .text
 
+/* On from a function that is over, and whose stack is not needed any more, to the context that it has returned. */
+#define SWITCH_TO_RESULT                 \
+        mov     x1, x0;                  \
+        ldp     x9, x10, [x1];           \
+        ldp     x29, x19, [x1, #16];     \
+        mov     sp, x10;                 \
+        br      x9
+
 /* Where a fresh stack begins; a switch jumps here with x1 = its own context, x19 = the entry, sp = the top.
    The unwinder stops here: there is no caller. */
 FUNC_BEGIN(stackless_trampoline)
@@ -47,7 +55,7 @@ FUNC_BEGIN(stackless_trampoline)
         mov     x29, xzr
         mov     x30, xzr
         blr     x9
-        udf     #0
+        SWITCH_TO_RESULT
 FUNC_END(stackless_trampoline)
         .globl  stackless_trampoline_end
         .hidden stackless_trampoline_end
@@ -63,11 +71,7 @@ FUNC_BEGIN(stackless_detour)
         mov     x29, xzr
         mov     x30, xzr
         blr     x19
-        mov     x1, x0
-        ldp     x9, x10, [x1]
-        ldp     x29, x19, [x1, #16]
-        mov     sp, x10
-        br      x9
+        SWITCH_TO_RESULT
 FUNC_END(stackless_detour)
 
 /* context* stackless_switch(context* from, context* to)

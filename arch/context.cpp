@@ -3,17 +3,7 @@
 STACKLESS_BEGIN
 namespace arch {
 
-extern "C" {
-void stackless_trampoline();
-void stackless_detour();
-}
-
-context fresh_context(void* top, entry start) noexcept {
-  return {.pc = reinterpret_cast<void*>(&stackless_trampoline),
-          .sp = top,
-          .fp = nullptr,
-          .base = reinterpret_cast<void*>(start)};
-}
+extern "C" void stackless_detour();
 
 context detoured_context(void* top, detour by) noexcept {
   return {.pc = reinterpret_cast<void*>(&stackless_detour),

@@ -16,6 +16,14 @@
 
         .text
 
+/* On from a function that is over, and whose stack is not needed any more, to the context that it has returned. */
+#define SWITCH_TO_RESULT                 \
+        movq    %rax, %rsi;              \
+        movq    8(%rsi), %rsp;           \
+        movq    16(%rsi), %rbp;          \
+        movq    24(%rsi), %rbx;          \
+        jmpq    *0(%rsi)
+
 /* Where a fresh stack begins; a switch jumps here with rsi = its own context, rbx = the entry, rsp = the top.
    The unwinder stops here: there is no caller. */
 FUNC_BEGIN(stackless_trampoline)
@@ -30,7 +38,7 @@ FUNC_BEGIN(stackless_trampoline)
         xorl    %r14d, %r14d
         xorl    %r15d, %r15d
         callq   *%rax
-        ud2
+        SWITCH_TO_RESULT
 FUNC_END(stackless_trampoline)
         .globl  stackless_trampoline_end
         .hidden stackless_trampoline_end
@@ -45,11 +53,7 @@ FUNC_BEGIN(stackless_detour)
         movq    %rsi, %rdi
         xorl    %ebp, %ebp
         callq   *%rbx
-        movq    %rax, %rsi
-        movq    8(%rsi), %rsp
-        movq    16(%rsi), %rbp
-        movq    24(%rsi), %rbx
-        jmpq    *0(%rsi)
+        SWITCH_TO_RESULT
 FUNC_END(stackless_detour)
 
 /* context* stackless_switch(context* from, context* to)

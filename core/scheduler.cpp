@@ -113,9 +113,10 @@ void end_life(scheduler& s, record* r) noexcept {
 
 namespace {
 
-/// Ends the running tasklet. What it stands on is reclaimed later, by somebody who stands elsewhere.
-[[noreturn]] void finish(record* me, std::exception_ptr failure) noexcept {
-  scheduler& s = *me->owner;
+/// Ends the running tasklet. What it stands on is reclaimed later, by somebody who stands elsewhere. Returns who runs then.
+[[gnu::noinline]] record* finish(scheduler& s, record* me) noexcept {
+  std::exception_ptr failure;
+  if (std::exchange(me->wake, wake::normally) == wake::with_failure) failure = take_failure(me);
   if (failure) failure = handle_error(s, std::move(failure));
   end_life(s, me);
   record* to = nullptr;
@@ -132,26 +133,29 @@ namespace {
   me->state.publish(state::dead);
   reclaim_departed(s);
   depart(s, me);
-  s.current = to;
-  arch::crossing::last(to->sanitized);
-  arch::switch_out_of_line(&me->context, &to->context);
-  std::terminate();  // nobody switches to the dead
+  return to;
 }
 
-/// Whether the end of the running tasklet needs nothing else of what finish() is for.
+/// The same if nothing else has to be done for it, and without giving up its slot: it may live again there.
 bool ends_simply(const scheduler& s, const record* me) {
   return !s.unusual() && me->wake == wake::normally && (me->next != me || s.runner != nullptr) && may_keep_slot(s, me);
 }
-
-/// Ends it then. It is suspended where it stands, and returns its context when it lives again.
-inline arch::context* rest(scheduler& s, record* me) noexcept {
+inline record* finish_simply(scheduler& s, record* me) noexcept {
   record* const to = successor(s, me);
   unlink(me);
   end_life(s, me);
   me->state.publish(state::dead);
+  me->context = arch::fresh_context(reinterpret_cast<void*>(me->stack->top()), tasklet_entry);
   ++s.kept_slots;
   if (me->all_handles() == 0) spare(s, me);
-  return &switch_to(s, me, to)->context;
+  return to;
+}
+
+/// The exception that is being handled has left `me`.
+[[gnu::noinline]] void note_failure(record* me) noexcept {
+  std::exception_ptr failure = std::current_exception();
+  if (!failure) failure = std::make_exception_ptr(error("an exception that is not of C++ left a tasklet: catch it there"));
+  fail(me, std::move(failure));
 }
 
 /// pthread_exit or a cancellation has unwound the running tasklet, and ends the thread: what is left of that runs as
@@ -184,34 +188,29 @@ scheduler& begin() {
   return s;
 }
 
-// A forced unwinding has no object that the reference in its handler could be bound to.
-__attribute__((no_sanitize("null"))) static std::exception_ptr live(record* me) {
+// Every parked tasklet has its frame, so what is rare has frames of its own. (A forced unwinding has no object that the
+// reference in its handler could be bound to. And ThreadSanitizer is told of the switch before the return.)
+__attribute__((no_sanitize("null", "thread"))) arch::context* tasklet_entry(arch::context* self) {
+  arch::crossing::first();
+  record* const me = record_of(self);
   try {
     me->started = true;
     me->has_cargo = false;
     me->body(std::exchange(me->closure, nullptr), me->wake == wake::normally);
     raise_if_woken_to(me);  // before it began, or last where nothing could be thrown
   } catch (const TaskletExit&) {
+    drop_failure(me);
   } catch (const abi::__forced_unwind&) {
     end_with_thread(me);
     throw;
   } catch (...) {
-    std::exception_ptr failure = std::current_exception();
-    if (failure) return failure;
-    return std::make_exception_ptr(error("an exception that is not of C++ left a tasklet: catch it there"));
+    note_failure(me);
   }
-  return nullptr;
-}
-
-void tasklet_entry(arch::context* self) {
-  arch::crossing::first();
-  for (;;) {
-    record* const me = record_of(self);
-    std::exception_ptr failure = live(me);
-    scheduler& s = mine();
-    if (failure || !ends_simply(s, me)) finish(me, std::move(failure));
-    self = rest(s, me);
-  }
+  scheduler& s = mine();
+  record* const to = ends_simply(s, me) ? finish_simply(s, me) : finish(s, me);
+  s.current = to;
+  arch::crossing::last(to->sanitized);
+  return &to->context;
 }
 
 record* give_way(scheduler& s, record* me, record* to) {

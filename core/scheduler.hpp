@@ -9,8 +9,8 @@
 STACKLESS_BEGIN
 namespace detail {
 
-/// The first thing on the stack of every tasklet.
-void tasklet_entry(arch::context* self);
+/// The first thing on the stack of every tasklet, and the last.
+arch::context* tasklet_entry(arch::context* self);
 
 /// It belongs to another thread, or to one that has ended.
 bool is_abroad(const record* r) noexcept;

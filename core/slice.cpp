@@ -81,7 +81,7 @@ bool is_away(const record* r) noexcept { return arch::is_detoured(r->context); }
 std::byte* stack_pointer(const record* r) { return static_cast<std::byte*>(r->context.sp); }
 
 std::uint32_t size_in_place(const record* r) {
-  return static_cast<std::uint32_t>(r->stack->shared_top - reinterpret_cast<std::uintptr_t>(r->context.sp));
+  return static_cast<std::uint32_t>(r->stack->top() - reinterpret_cast<std::uintptr_t>(r->context.sp));
 }
 
 void move_away(const slicer& mine, record* r) noexcept {
@@ -105,7 +105,7 @@ void bring_back(const slicer& mine, record* r) noexcept {
   place.user = r;
   arch::forget_frames(r->sanitized);
   if (!r->started) {
-    r->context = arch::fresh_context(reinterpret_cast<void*>(place.shared_top), detail::tasklet_entry);
+    r->context = arch::fresh_context(reinterpret_cast<void*>(place.top()), detail::tasklet_entry);
   } else {
     r->context = r->away->context;
     arch::copy_frames_in(stack_pointer(r), r->away->bytes(), r->away->size);
@@ -148,7 +148,6 @@ void settle(scheduler& s, record* r) {
   if (place == nullptr) {
     place = slots::acquire(mine.size_class);
     place->home = &s;
-    place->shared_top = place->top();
   }
   mine.next = (mine.next + 1) % mine.shared.size();
   ++place->tenants;

@@ -113,6 +113,13 @@ void forget(slot* s) {
   descriptors.destroy(s);
 }
 
+std::uintptr_t top_of(const slot& s) {
+  const std::size_t index = s.begin / slots::smallest;
+  const std::size_t line = first_line + (index >> s.size_class) % (page / cache_line - first_line);
+  const std::size_t colour = index >> std::max(s.size_class, first_with_all) & (colours_of(s.size_class) - 1);
+  return s.end() - colour * page - line * cache_line;
+}
+
 slot* guarded(slot* s) {
   try {
     arch::guard::install(reinterpret_cast<void*>(s->begin), guard_of(s->size));
@@ -121,6 +128,7 @@ slot* guarded(slot* s) {
     forget(s);
     throw;
   }
+  s->top_ = top_of(*s);
   return ready(s);
 }
 
@@ -128,13 +136,6 @@ slot* guarded(slot* s) {
 
 std::uintptr_t slot::floor() const {
   return begin + guard_of(size);
-}
-
-std::uintptr_t slot::top() const {
-  const std::size_t index = begin / slots::smallest;
-  const std::size_t line = first_line + (index >> size_class) % (page / cache_line - first_line);
-  const std::size_t colour = index >> std::max(size_class, first_with_all) & (colours_of(size_class) - 1);
-  return end() - colour * page - line * cache_line;
 }
 
 // What sanitizers keep on a stack is part of what it takes.

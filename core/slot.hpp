@@ -26,10 +26,10 @@ struct slot : arch::extent {
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
-  std::uintptr_t shared_top = 0;            ///< top(), which they ask for at each move
   bool retired = false;                     ///< shared: nobody new settles in it
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
+  std::uintptr_t top_ = 0;  ///< since it has its place
 
   /// The lowest byte a stack may use. Below it is the guard: an eighth of the slot, but at most 64 KiB, so that hardly a
   /// frame is large enough to step over it. It is made once, and as fast as a page of it would be.
@@ -38,7 +38,7 @@ struct slot : arch::extent {
   /// Where a stack begins, aligned to 64: up to a quarter of the slot and 64 KiB below the end, a function of the
   /// addresses alone. It differs from slot to slot by cache lines and pages, so that the hot ends of many stacks do not
   /// compete for the same sets of the caches and of the translation buffer.
-  std::uintptr_t top() const;
+  std::uintptr_t top() const { return top_; }
 
   /// Bytes that a stack may use.
   std::size_t room() const { return top() - floor(); }

@@ -27,7 +27,7 @@ struct bare {
       long count = 0;
     };
 
-    static void run(stackless::arch::context* self) {
+    [[noreturn]] static stackless::arch::context* run(stackless::arch::context* self) {
       auto* f = reinterpret_cast<flow*>(self);
       for (;;) {
         ++f->count;

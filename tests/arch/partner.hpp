@@ -85,7 +85,7 @@ class partner {
   void (*meanwhile_)();
   std::unique_ptr<bytes_of_stack> stack_;
 
-  [[noreturn]] static void start(context* self) {
+  [[noreturn]] static context* start(context* self) {
     auto* me = reinterpret_cast<partner*>(self);
     kept_registers garbage;
     for (;;) {

@@ -164,7 +164,7 @@ partner* common;
   asm volatile("");  // no tail call: that would restore the registers first
 }
 
-void look_at_entry(context*) {
+[[noreturn]] context* look_at_entry(context*) {
   read_kept(seen.data());
   for (;;) switch_out_of_line(&common->there, &common->here);
 }

@@ -52,7 +52,7 @@ struct parked {
   static inline parked* current;
 
  private:
-  [[noreturn]] static void start(context*) {
+  [[noreturn]] static context* start(context*) {
     parked& me = *current;
     for (;;) {
       me.recurse(me.depth);

@@ -35,11 +35,18 @@ inline constexpr std::size_t red_zone = 128;
 inline constexpr std::size_t red_zone = 0;
 #endif
 
-/// What runs first on a fresh stack. It is handed its own context and must not return.
-using entry = void (*)(context* self);
+extern "C" [[gnu::visibility("hidden")]] void stackless_trampoline();
+
+/// What runs first on a fresh stack. It is handed its own context, and returns the one that goes on when it is over.
+using entry = context* (*)(context* self);
 
 /// A context that begins in `start`, on a stack that grows down from `top` (a multiple of 16).
-context fresh_context(void* top, entry start) noexcept;
+inline context fresh_context(void* top, entry start) noexcept {
+  return {.pc = reinterpret_cast<void*>(&stackless_trampoline),
+          .sp = top,
+          .fp = nullptr,
+          .base = reinterpret_cast<void*>(start)};
+}
 
 /// Puts a context right that is about to go on; returns it, or another that goes on in its place.
 using detour = context* (*)(context* to) noexcept;

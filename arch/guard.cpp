@@ -14,6 +14,10 @@
 #include "arch/kernel.hpp"
 #include "arch/region.hpp"
 
+#if STACKLESS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
 STACKLESS_BEGIN
 namespace arch::guard {
 namespace {
@@ -37,6 +41,16 @@ kind probe() noexcept {
   probed.store(known, std::memory_order_relaxed);
   return known;
 }
+
+#if !STACKLESS_ASAN
+void change_access(void* begin, std::size_t bytes, int access) {
+  if (mprotect(begin, bytes, access) == 0) return;
+  throw memory_error(
+      "memory at %p cannot be closed or opened: mprotect: %s; what is closed is a mapping, "
+      "/proc/sys/vm/max_map_count is %lld: raise it",
+      begin, strerrordesc_np(errno), kernel_setting("/proc/sys/vm/max_map_count"));
+}
+#endif
 
 }  // namespace
 
@@ -71,6 +85,20 @@ bool remove(void* begin, std::size_t bytes) noexcept {
   if (probe() == kind::page_table) madvise(begin, bytes, madv_guard_remove);
   return mprotect(begin, bytes, PROT_READ | PROT_WRITE) == 0;
 }
+
+#if STACKLESS_ASAN
+
+void close(void* begin, std::size_t bytes) { __asan_poison_memory_region(begin, bytes); }
+
+void open(void* begin, std::size_t bytes) { __asan_unpoison_memory_region(begin, bytes); }
+
+#else
+
+void close(void* begin, std::size_t bytes) { change_access(begin, bytes, PROT_NONE); }
+
+void open(void* begin, std::size_t bytes) { change_access(begin, bytes, PROT_READ | PROT_WRITE); }
+
+#endif
 
 }  // namespace arch::guard
 STACKLESS_END

@@ -78,7 +78,7 @@ void share_slots(const shared_slots& shared) {
   if (shared.count == 0) throw error("sliced tasklets cannot share no slots: they need at least one");
   const unsigned size_class =
       shared.stack_size != 0 ? detail::size_class_for(shared.stack_size) : detail::ordinary_size_class;
-  slices::share(detail::here(), shared.count, size_class);
+  slices::share(detail::here(), shared.count, size_class, shared.strict);
 }
 
 STACKLESS_END

@@ -2,16 +2,15 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <cstdint>
 
 #include <stackless/detail/scheduler.hpp>
 
 #include "arch/overflow.hpp"
-#include "core/extras.hpp"
+#include "core/last_words.hpp"
 #include "core/slot.hpp"
+#include "core/trespass.hpp"
 
 STACKLESS_BEGIN
 namespace {
@@ -19,55 +18,30 @@ namespace {
 constinit std::atomic<overflow_callback> hook = nullptr;
 constinit std::atomic<bool> unwanted = false;
 
-/// A text that is put together and written where nothing may be allocated. What is too long is cut.
-class message {
- public:
-  message& operator<<(std::string_view piece) noexcept {
-    const std::size_t fits = std::min(piece.size(), sizeof text_ - length_);
-    std::copy_n(piece.data(), fits, text_ + length_);
-    length_ += fits;
-    return *this;
-  }
-  message& operator<<(std::size_t number) noexcept {
-    char digits[20];
-    return *this << std::string_view(digits, std::to_chars(digits, digits + sizeof digits, number).ptr);
-  }
-  void write_to(int descriptor) const noexcept {
-    [[maybe_unused]] const ssize_t written = write(descriptor, text_, length_);
-  }
-
- private:
-  char text_[1024];
-  std::size_t length_ = 0;
-};
-
-void report(const overflow& o, bool sliced) noexcept {
-  constexpr std::size_t longest_name = 500;
-  message m;
-  m << "stackless: stack overflow in ";
-  if (o.name.empty()) {
-    m << "a tasklet without a name";
-  } else {
-    m << "tasklet '" << o.name.substr(0, longest_name) << "'";
-  }
-  m << ": its stack of " << o.stack_size
-    << " bytes is used up; give it more with " << (sliced ? "shared_slots" : "tasklet_options")
+void report_overflow(const detail::record* r, const void* address) noexcept {
+  const overflow o{.name = detail::name_of(r), .stack_size = r->stack->room(), .address = address};
+  detail::last_words w;
+  w << "stackless: stack overflow in " << r << ": its stack of " << o.stack_size
+    << " bytes is used up; give it more with " << (r->sliced ? "shared_slots" : "tasklet_options")
     << "::stack_size, or look for a recursion that does not end\n";
-  m.write_to(STDERR_FILENO);
+  w.write_to(STDERR_FILENO);
+  if (const overflow_callback callback = hook.load(std::memory_order_acquire)) callback(o);
 }
 
-/// A fault is an overflow if it is on the guard of the tasklet that runs; another's guard was hit by a wild pointer.
+/// The address is on the guard of a tasklet that runs; another's guard is hit by wild pointers only.
+bool is_overflow(const detail::record* r, const void* address) noexcept {
+  if (r == nullptr || r->stack == nullptr) return false;
+  const auto at = reinterpret_cast<std::uintptr_t>(address);
+  return at >= r->stack->begin && at < r->stack->floor();
+}
+
 void see_fault(const void* address) noexcept {
   const detail::record* const r = detail::mine().current;
-  if (r == nullptr || r->stack == nullptr) return;
-  const slot& s = *r->stack;
-  const auto at = reinterpret_cast<std::uintptr_t>(address);
-  if (at < s.begin || at >= s.floor()) return;
-  const overflow o{.name = r->extras != nullptr ? std::string_view(r->extras->name) : std::string_view(),
-                   .stack_size = s.room(),
-                   .address = address};
-  report(o, r->sliced);
-  if (const overflow_callback callback = hook.load(std::memory_order_acquire)) callback(o);
+  if (is_overflow(r, address)) {
+    report_overflow(r, address);
+  } else {
+    detail::report_trespass(address);
+  }
 }
 
 }  // namespace

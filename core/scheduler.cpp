@@ -65,6 +65,11 @@ record* announce_switch(scheduler& s, record* me, record* to) noexcept {
   return to;
 }
 
+/// What `me` switches to in order to give way to `to`.
+arch::context* way_to(scheduler& s, record* me, record* to) noexcept {
+  return s.heeds(attention::strict) ? slices::leave_for(s, me, to) : &to->context;
+}
+
 /// Lets the thread end: its tasklets are left for others.
 struct farewell {
   // While some are unwound others run, and get mail. Those who refuse to end are left alone at last.
@@ -218,7 +223,7 @@ record* give_way(scheduler& s, record* me, record* to) {
   me->exceptions = std::exchange(*s.exceptions, {});
   s.current = to;
   arch::crossing crossing(to->sanitized);
-  record* self = record_of(arch::switch_out_of_line(&me->context, &to->context));
+  record* self = record_of(arch::switch_out_of_line(&me->context, way_to(s, me, to)));
   crossing.arrived();
   *mine().exceptions = std::exchange(self->exceptions, {});
   return self;

@@ -9,6 +9,7 @@
 
 #include "arch/frames.hpp"
 #include "core/heap.hpp"
+#include "core/hooks.hpp"
 #include "core/inbox.hpp"
 #include "core/options.hpp"
 #include "core/scheduler.hpp"
@@ -29,6 +30,13 @@ struct slicer {
     bool result;
   };
 
+  /// Somebody who leaves a strict slot gives way.
+  struct departure {
+    arch::context landing;  // first: whoever switches to it is led to the departure
+    record* from;
+    record* to;
+  };
+
   explicit slicer(arch::detour come_back) : way_back(detour_by(come_back)) {}
 
   arch::context detour_by(arch::detour d) const {
@@ -40,7 +48,9 @@ struct slicer {
   std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
   std::size_t next = 0;
   unsigned size_class = ordinary_size_class;
+  bool strict = false;  ///< those who settle share none
   visit visiting{};
+  departure leaving{};
 };
 
 }  // namespace detail
@@ -76,6 +86,8 @@ slice* block_for(record* r, std::uint32_t size) noexcept {
   return r->away = block;
 }
 
+bool is_strict(const slot& s) noexcept { return s.sole_tenant != nullptr; }
+
 bool is_away(const record* r) noexcept { return arch::is_detoured(r->context); }
 
 std::byte* stack_pointer(const record* r) { return static_cast<std::byte*>(r->context.sp); }
@@ -85,7 +97,8 @@ std::uint32_t size_in_place(const record* r) {
 }
 
 void move_away(const slicer& mine, record* r) noexcept {
-  r->stack->user = nullptr;
+  slot& place = *r->stack;
+  place.user = nullptr;
   if (!r->alive()) return;
   const std::uint32_t size = size_in_place(r);
   slice* const to = block_for(r, size);
@@ -97,11 +110,13 @@ void move_away(const slicer& mine, record* r) noexcept {
   to->size = size;
   arch::copy_frames_out(to->bytes(), stack_pointer(r), size);
   r->context = mine.way_back;
+  if (is_strict(place)) slots::close(place);
 }
 
 void bring_back(const slicer& mine, record* r) noexcept {
   slot& place = *r->stack;
   if (place.user != nullptr) move_away(mine, place.user);
+  if (place.closed) slots::open(place);
   place.user = r;
   arch::forget_frames(r->sanitized);
   if (!r->started) {
@@ -112,11 +127,22 @@ void bring_back(const slicer& mine, record* r) noexcept {
   }
 }
 
-// Both run on the landing.
+// All of these run on the landing.
 
 arch::context* come_back(arch::context* to) noexcept {
-  bring_back(*detail::mine().slicer, detail::record_of(to));
+  scheduler& s = detail::mine();
+  record* r = detail::record_of(to);
+  bring_back(*s.slicer, r);
+  if (is_strict(*r->stack)) attend(s, detail::attention::strict, true);
   return to;
+}
+
+arch::context* see_off(arch::context* to) noexcept {
+  const auto& d = *reinterpret_cast<slicer::departure*>(to);
+  scheduler& s = detail::mine();
+  attend(s, detail::attention::strict, false);
+  move_away(*s.slicer, d.from);
+  return &d.to->context;
 }
 
 arch::context* pay_visit(arch::context* to) noexcept {
@@ -133,6 +159,34 @@ slicer& slicer_of(scheduler& s) {
   return *s.slicer;
 }
 
+slot* acquire_for(const scheduler& s, unsigned size_class) {
+  slot* const place = slots::acquire(size_class);
+  place->home = &s;
+  return place;
+}
+
+/// One of those that are shared, in turn.
+slot* next_shared(const scheduler& s, slicer& mine) {
+  slot*& place = mine.shared[mine.next];
+  if (place == nullptr) place = acquire_for(s, mine.size_class);
+  mine.next = (mine.next + 1) % mine.shared.size();
+  return place;
+}
+
+/// One for `r` alone. It is closed at once, so that the kernel can refuse where it can be told.
+slot* strict_slot(const scheduler& s, const slicer& mine, record* r) {
+  slot* const place = acquire_for(s, mine.size_class);
+  place->retired = true;
+  place->sole_tenant = r;
+  try {
+    slots::close(*place);
+  } catch (...) {
+    slots::release(place);
+    throw;
+  }
+  return place;
+}
+
 /// Goes when the last tasklet has left it.
 void retire(slot* place) noexcept {
   if (place == nullptr) return;
@@ -144,12 +198,7 @@ void retire(slot* place) noexcept {
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
-  slot*& place = mine.shared[mine.next];
-  if (place == nullptr) {
-    place = slots::acquire(mine.size_class);
-    place->home = &s;
-  }
-  mine.next = (mine.next + 1) % mine.shared.size();
+  slot* const place = mine.strict ? strict_slot(s, mine, r) : next_shared(s, mine);
   ++place->tenants;
   r->stack = place;
   r->size_class = mine.size_class;
@@ -157,7 +206,16 @@ void settle(scheduler& s, record* r) {
 
 void prepare(record* r) noexcept { r->context = r->owner->slicer->way_back; }
 
-void end(record* r) noexcept { heap::deallocate(std::exchange(r->away, nullptr)); }
+arch::context* leave_for(scheduler& s, record* me, record* to) noexcept {
+  slicer& mine = *s.slicer;
+  mine.leaving = {.landing = mine.detour_by(see_off), .from = me, .to = to};
+  return &mine.leaving.landing;
+}
+
+void end(record* r) noexcept {
+  heap::deallocate(std::exchange(r->away, nullptr));
+  if (is_strict(*r->stack)) attend(*r->owner, detail::attention::strict, false);
+}
 
 void leave(record* r) noexcept {
   slot* const place = std::exchange(r->stack, nullptr);
@@ -167,12 +225,13 @@ void leave(record* r) noexcept {
 
 unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
 
-void share(scheduler& s, std::size_t count, unsigned size_class) {
+void share(scheduler& s, std::size_t count, unsigned size_class, bool strict) {
   slicer& mine = slicer_of(s);
   std::vector<slot*> shared(count);
   for (slot* place : std::exchange(mine.shared, std::move(shared))) retire(place);
   mine.next = 0;
   mine.size_class = size_class;
+  mine.strict = strict;
 }
 
 arch::context& context_of(record* r) noexcept { return is_away(r) ? r->away->context : r->context; }
@@ -188,7 +247,9 @@ bool in_place(record* r, visitor f, void* argument) {
   slicer& mine = *s.slicer;
   if (r->stack->user != s.current) {
     bring_back(mine, r);
-    return f(r, argument);
+    const bool result = f(r, argument);
+    if (is_strict(*r->stack)) move_away(mine, r);
+    return result;
   }
   mine.visiting = {.landing = mine.detour_by(pay_visit),
                    .host = r,

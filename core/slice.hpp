@@ -5,6 +5,9 @@
 /// Slots are a cache. A tasklet is *in place* while the live bytes of its stack are in the slot: it goes on without a
 /// copy. When another one wants the slot they are moved into a block that fits, and its context becomes one with a
 /// detour, which brings them back when somebody switches to it, always to the same addresses. So no switch needs to know.
+///
+/// A *strict* one has a slot to itself, leaves it whenever it gives way, and closes it behind itself: whoever follows a
+/// pointer into its stack then is found out. Only who leaves such a slot needs to know, by the attention word.
 
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +37,9 @@ void settle(detail::scheduler&, detail::record* r);
 /// `r`, which has not started, will begin in tasklet_entry.
 void prepare(detail::record* r) noexcept;
 
+/// `me`, whose slot is strict, gives way to `to`: switching to what this returns, it is away before `to` goes on.
+arch::context* leave_for(detail::scheduler&, detail::record* me, detail::record* to) noexcept;
+
 /// `r` has started and is about to be dead: what is live of its stack is so no longer.
 void end(detail::record* r) noexcept;
 
@@ -61,8 +67,8 @@ void arrive(detail::scheduler& to, detail::record* r);
 /// `address` is on a stack that shares its slot.
 bool hold(const void* address) noexcept;
 
-/// Those who settle from now on share so many slots of this size.
-void share(detail::scheduler&, std::size_t count, unsigned size_class);
+/// Those who settle from now on share so many slots of this size, or if they are strict share none.
+void share(detail::scheduler&, std::size_t count, unsigned size_class, bool strict);
 
 /// The size of the slots that are shared.
 unsigned size_class_of(detail::scheduler&);

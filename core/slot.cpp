@@ -108,6 +108,26 @@ slot* describe(unsigned size_class) {
   return s;
 }
 
+std::byte* inside(const slot& s) { return reinterpret_cast<std::byte*>(s.floor()); }
+
+std::size_t bytes_inside(const slot& s) { return s.end() - s.floor(); }
+
+/// Somebody looks into a slot that may be closed.
+class glimpse {
+ public:
+  explicit glimpse(const slot& s) : of_(s) {
+    if (of_.closed) arch::guard::open(inside(of_), bytes_inside(of_));
+  }
+  ~glimpse() {
+    if (of_.closed) arch::guard::close(inside(of_), bytes_inside(of_));
+  }
+  glimpse(const glimpse&) = delete;
+  glimpse& operator=(const glimpse&) = delete;
+
+ private:
+  const slot& of_;
+};
+
 void forget(slot* s) {
   locked hold(pool_lock);
   descriptors.destroy(s);
@@ -140,6 +160,7 @@ std::uintptr_t slot::floor() const {
 
 // What sanitizers keep on a stack is part of what it takes.
 __attribute__((no_sanitize("address", "thread"))) std::size_t slot::high_water() const {
+  const glimpse into(*this);
   const auto* word = reinterpret_cast<const std::uintptr_t*>(floor());
   const auto* const end = reinterpret_cast<const std::uintptr_t*>(top());
   while (word != end && *word == 0) ++word;
@@ -205,11 +226,23 @@ void release(slot* idle) noexcept {
   idle->user = nullptr;
   idle->home = nullptr;
   idle->retired = false;
+  idle->sole_tenant = nullptr;
+  if (idle->closed) open(*idle);
   locked hold(pool_lock);
   if (idle->era != arch::region::era) return dissolve(*idle);
   if (pool_of(*idle).takes_warm(*idle)) return enter_pool(*idle, slot::state::warm);
   clear(*idle);
   enter_pool(*idle, slot::state::cold);
+}
+
+void close(slot& s) {
+  arch::guard::close(inside(s), bytes_inside(s));
+  s.closed = true;
+}
+
+void open(slot& s) {
+  arch::guard::open(inside(s), bytes_inside(s));
+  s.closed = false;
 }
 
 void clear(const slot& s) noexcept {

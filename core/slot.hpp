@@ -27,6 +27,8 @@ struct slot : arch::extent {
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
   bool retired = false;                     ///< shared: nobody new settles in it
+  detail::record* sole_tenant = nullptr;    ///< nobody else may see what is in it: closed while its stack is away
+  bool closed = false;                      ///< an access faults
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
   std::uintptr_t top_ = 0;  ///< since it has its place
@@ -43,7 +45,7 @@ struct slot : arch::extent {
   /// Bytes that a stack may use.
   std::size_t room() const { return top() - floor(); }
 
-  /// How far from its beginning the stack is not zero, rounded up to pages. All below is read.
+  /// How far from its beginning the stack is not zero, rounded up to pages. All below is read, closed or not.
   std::size_t high_water() const;
 };
 
@@ -75,6 +77,10 @@ slot* acquire_at(std::uintptr_t begin, unsigned size_class);
 /// Into the pool, or, if it is not of this era, back to the region. The pages stay until many slots are idle,
 /// then they go back to the kernel.
 void release(slot* idle) noexcept;
+
+/// From its floor on nobody can access it until it is opened; what is there stays. Both throw memory_error.
+void close(slot&);
+void open(slot&);
 
 /// The pages of one in use go back to the kernel: nobody has left anything in it.
 void clear(const slot&) noexcept;

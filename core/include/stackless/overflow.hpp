@@ -11,6 +11,9 @@
 /// Faults that are no overflow go where they went before; so does the overflow of a thread's own stack, which main runs
 /// on. With AddressSanitizer or ThreadSanitizer, which report overflows themselves, nothing of this happens.
 ///
+/// The same handler names who uses the stack of a parked tasklet that shared_slots::strict has closed. The hook is not
+/// told of that.
+///
 /// The guard below a stack has an eighth of the size of its slot, 8 to 64 KiB. A frame that is larger can step over it
 /// before it is touched, and then goes unnoticed: compile functions with such frames with -fstack-clash-protection.
 

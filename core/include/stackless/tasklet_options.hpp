@@ -54,6 +54,12 @@ struct shared_slots {
 
   /// Bytes of stack, as tasklet_options::stack_size; 0: 160 KiB.
   std::size_t stack_size = 0;
+
+  /// To find mistakes: no slot is shared, whatever the count, and that of a tasklet that does not run is closed. Whoever
+  /// uses a pointer into it is named on stderr, as in overflow.hpp, before the process ends by SIGSEGV; a system call
+  /// that is given one fails with EFAULT. With AddressSanitizer such a use is a use-after-poison. A turn of a tasklet
+  /// takes two more system calls, some microseconds.
+  bool strict = false;
 };
 
 /// For those that this thread makes from now on. Throws error: no slots, or of a size that cannot be had.

@@ -21,6 +21,7 @@ inline constexpr std::uint32_t trapped = 4;    ///< switching is forbidden, or b
 inline constexpr std::uint32_t observed = 8;   ///< there are callbacks
 inline constexpr std::uint32_t watched = 16;   ///< a run() has a timeout
 inline constexpr std::uint32_t mail = 32;      ///< other threads have left something in the inbox
+inline constexpr std::uint32_t strict = 64;    ///< the current tasklet closes its slot when it gives way: see slice.hpp
 }  // namespace attention
 
 struct hooks;

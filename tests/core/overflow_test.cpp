@@ -5,9 +5,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdio>
-#include <cstring>
 #include <functional>
 #include <stackless/overflow.hpp>
 #include <stackless/scheduler.hpp>
@@ -17,6 +14,7 @@
 
 #include "core/access.hpp"
 #include "core/slot.hpp"
+#include "tests/child.hpp"
 
 // A sanitizer reports overflows itself.
 #if !STACKLESS_ASAN && !STACKLESS_TSAN
@@ -26,35 +24,6 @@ using stackless::tasklet;
 
 void say(std::string_view text) {
   [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
-}
-
-/// What a child process wrote to stderr, and how it ended.
-struct ending {
-  std::string said;
-  int status = 0;
-
-  bool by_fault() const { return WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV; }
-};
-
-ending of_child(const std::function<void()>& work) {
-  std::fflush(nullptr);
-  int ends[2];
-  EXPECT_EQ(pipe(ends), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(ends[1], STDERR_FILENO);
-    work();
-    _exit(0);
-  }
-  close(ends[1]);
-  ending e;
-  char buffer[1024];
-  for (ssize_t n; (n = read(ends[0], buffer, sizeof buffer)) > 0;) e.said.append(buffer, static_cast<std::size_t>(n));
-  close(ends[0]);
-  waitpid(child, &e.status, 0);
-  // An emulator adds that a signal ended the program.
-  if (STACKLESS_EMULATED) e.said.resize(std::min(e.said.size(), e.said.find("qemu: ")));
-  return e;
 }
 
 /// Goes down by frames of so many bytes, further than any stack.
@@ -84,7 +53,7 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 
 TEST(overflow_report, names_the_tasklet_and_its_size_and_the_process_ends_by_the_signal) {
   for (const std::size_t size : {std::size_t{32} << 10, std::size_t{0}, std::size_t{5} << 20}) {
-    const ending e = of_child([=] {
+    const ending e = ending_of_child([=] {
       tasklet t({.stack_size = size}, endless);
       t.name("parser");
       overflow(t);
@@ -96,9 +65,9 @@ TEST(overflow_report, names_the_tasklet_and_its_size_and_the_process_ends_by_the
 }
 
 TEST(overflow_report, one_without_a_name_is_reported_too_and_a_long_name_is_cut) {
-  ending e = of_child([] { overflow(tasklet({}, endless)); });
+  ending e = ending_of_child([] { overflow(tasklet({}, endless)); });
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
-  e = of_child([] {
+  e = ending_of_child([] {
     tasklet t({}, endless);
     t.name(std::string(10'000, 'x'));
     overflow(t);
@@ -107,7 +76,7 @@ TEST(overflow_report, one_without_a_name_is_reported_too_and_a_long_name_is_cut)
 }
 
 TEST(overflow_report, sliced_one_gets_more_where_all_of_them_do) {
-  const ending e = of_child([] {
+  const ending e = ending_of_child([] {
     const tasklet beside({.stack = stackless::stack::sliced}, [] { stackless::schedule(); });
     tasklet t({.stack = stackless::stack::sliced}, [] {
       stackless::schedule();
@@ -121,13 +90,13 @@ TEST(overflow_report, sliced_one_gets_more_where_all_of_them_do) {
 }
 
 TEST(overflow_report, frames_larger_than_a_page_are_seen) {
-  const ending e = of_child([] { overflow(tasklet({}, [] { descend<6000>(0); })); });
+  const ending e = ending_of_child([] { overflow(tasklet({}, [] { descend<6000>(0); })); });
   EXPECT_TRUE(e.by_fault());
   EXPECT_EQ(e.said, report("a tasklet without a name", first_line(e.said)));
 }
 
 TEST(overflow_report, works_in_every_thread) {
-  const ending e = of_child([] {
+  const ending e = ending_of_child([] {
     tasklet([] {});
     stackless::run();
     std::thread([] { overflow(tasklet({}, endless)); }).join();
@@ -137,7 +106,7 @@ TEST(overflow_report, works_in_every_thread) {
 }
 
 TEST(overflow_report, works_in_the_child_of_a_fork) {
-  const ending e = of_child([] {
+  const ending e = ending_of_child([] {
     tasklet([] {});
     stackless::run();
     const pid_t child = fork();
@@ -151,7 +120,7 @@ TEST(overflow_report, works_in_the_child_of_a_fork) {
 }
 
 TEST(overflow_report, tasklet_that_runs_is_meant_and_not_one_that_gave_way) {
-  const ending e = of_child([] {
+  const ending e = ending_of_child([] {
     tasklet first({}, [] { stackless::schedule(); });
     first.name("first");
     tasklet second({}, [] {
@@ -165,7 +134,7 @@ TEST(overflow_report, tasklet_that_runs_is_meant_and_not_one_that_gave_way) {
 }
 
 TEST(overflow_report, hook_is_told_after_it) {
-  const ending e = of_child([] {
+  const ending e = ending_of_child([] {
     EXPECT_EQ(stackless::overflow_hook([](const stackless::overflow& o) noexcept {
                 const stackless::slot& s = *stackless::tasklet_access::record(stackless::current())->stack;
                 const auto at = reinterpret_cast<std::uintptr_t>(o.address);
@@ -184,7 +153,7 @@ TEST(overflow_report, hook_is_told_after_it) {
 
 TEST(overflow_report, fault_that_is_none_is_a_plain_fault) {
   const auto ends_silently = [](const std::function<void()>& work) {
-    const ending e = of_child([&] {
+    const ending e = ending_of_child([&] {
       tasklet t(work);
       stackless::run();
     });
@@ -201,7 +170,7 @@ TEST(overflow_report, fault_that_is_none_is_a_plain_fault) {
     const stackless::slot& its = *stackless::tasklet_access::record(other)->stack;
     *reinterpret_cast<volatile char*>(its.floor() - 1) = 1;
   });
-  const ending in_main = of_child([] {
+  const ending in_main = ending_of_child([] {
     stackless::current();
     volatile int* nothing = nullptr;
     *nothing = 1;
@@ -211,13 +180,13 @@ TEST(overflow_report, fault_that_is_none_is_a_plain_fault) {
 }
 
 TEST(overflow_report, can_be_switched_off_and_on) {
-  const ending off = of_child([] {
+  const ending off = ending_of_child([] {
     stackless::report_overflows(false);
     overflow(tasklet({}, endless));
   });
   EXPECT_TRUE(off.by_fault());
   EXPECT_EQ(off.said, first_line(off.said) + "\n");
-  const ending on = of_child([] {
+  const ending on = ending_of_child([] {
     stackless::report_overflows(false);
     stackless::report_overflows(true);
     overflow(tasklet({}, endless));
@@ -228,7 +197,7 @@ TEST(overflow_report, can_be_switched_off_and_on) {
 
 TEST(overflow_report, handler_of_the_program_is_called_after_it_and_for_every_other_fault) {
   const auto with_handler = [](const std::function<void()>& work) {
-    return of_child([&] {
+    return ending_of_child([&] {
       stackless::report_overflows(false);
       struct sigaction action = {};
       action.sa_handler = [](int) {

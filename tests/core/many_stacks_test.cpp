@@ -157,5 +157,32 @@ TEST(many_stacks, without_marks_there_are_as_many_as_mappings_and_the_next_is_re
   EXPECT_NE(heard.find("raise it, or use Linux 6.13 or later, rightly"), std::string::npos) << heard;
 }
 
+TEST(many_stacks, strict_ones_are_as_many_as_mappings_and_the_next_is_refused) {
+  const std::string heard = text_of_child([] {
+    std::vector<tasklet> made;
+    made.reserve(10'000);
+    int ran = 0;
+    const auto take_turns = [&] {
+      for (int i = 0; i != 3; ++i) stackless::schedule();
+      ++ran;
+    };
+    stackless::share_slots({.strict = true});
+    const stackless::tasklet_options sliced{.stack = stackless::stack::sliced};
+    made.emplace_back(sliced, take_turns);
+    use_up_mappings(1000);
+    std::string text = "made them all";
+    try {
+      while (made.size() != made.capacity()) made.emplace_back(sliced, take_turns);
+    } catch (const stackless::memory_error& refusal) {
+      text = refusal.what();
+    }
+    stackless::run();
+    if (ran == static_cast<int>(made.size()) && ran > 100) text += ", rightly";
+    return text;
+  });
+  EXPECT_NE(heard.find("max_map_count"), std::string::npos) << heard;
+  EXPECT_NE(heard.find("raise it, rightly"), std::string::npos) << heard;
+}
+
 }  // namespace
 #endif

@@ -1,10 +1,14 @@
 // Sliced tasklets and threads: those who share a slot are of one thread.
 
+#include <pthread.h>
+
 #include <array>
 #include <stackless/error.hpp>
 #include <string>
 #include <vector>
 
+#include "core/access.hpp"
+#include "core/slot.hpp"
 #include "elsewhere.hpp"
 
 namespace {
@@ -108,6 +112,72 @@ TEST_F(sliced_threads, threads_slice_each_for_itself) {
   std::thread one(slice), two(slice);
   one.join();
   two.join();
+}
+
+bool is_closed(const tasklet& t) { return stackless::tasklet_access::record(t)->stack->closed; }
+
+bool is_led() { return stackless::detail::here().heeds(stackless::detail::attention::strict); }
+
+TEST_F(sliced_threads, strict_one_stays_strict_wherever_it_goes) {
+  stackless::share_slots({.strict = true});
+  elsewhere there;
+  int right = 0;
+  tasklet t(sliced, [&right] {
+    keep(1, right);
+    EXPECT_TRUE(is_led());
+    keep(2, right);
+  });
+  run();
+  t.bind_thread(there.main());
+  t.insert();
+  there([&] {
+    run();
+    EXPECT_FALSE(is_led());
+    EXPECT_TRUE(is_closed(t));
+  });
+  EXPECT_EQ(right, 1);
+  there([&, home = stackless::main_tasklet()] { t.bind_thread(home); });
+  t.insert();
+  run();
+  EXPECT_EQ(right, 2);
+  EXPECT_FALSE(is_led());
+}
+
+TEST_F(sliced_threads, strict_orphans_are_closed_until_they_go_on_each_for_itself) {
+  int right = 0;
+  std::vector<tasklet> left;
+  std::thread([&] {
+    stackless::share_slots({.strict = true});
+    for (int i = 0; i != 3; ++i) left.emplace_back(sliced, keep, i, std::ref(right));
+    run();
+  }).join();
+  for (const tasklet& each : left) EXPECT_TRUE(is_closed(each));
+  left[0].bind_thread();
+  elsewhere there;
+  there([&] { left[1].bind_thread(); });
+  for (int i : {0, 1}) left[static_cast<std::size_t>(i)].insert();
+  there([] { run(); });
+  run();
+  EXPECT_EQ(right, 2);
+  left.clear();  // the third is unwound here
+}
+
+TEST_F(sliced_threads, strict_one_that_ends_its_thread_leaves_the_slot_to_others) {
+  const stackless::slot* place = nullptr;
+  pthread_t thread;
+  const auto work = [](void* out) -> void* {
+    stackless::share_slots({.strict = true});
+    tasklet(sliced, [out] {
+      *static_cast<const stackless::slot**>(out) = stackless::tasklet_access::record(stackless::current())->stack;
+      pthread_exit(nullptr);
+    });
+    run();
+    return nullptr;
+  };
+  ASSERT_EQ(pthread_create(&thread, nullptr, work, &place), 0);
+  ASSERT_EQ(pthread_join(thread, nullptr), 0);
+  EXPECT_FALSE(place->closed);
+  *reinterpret_cast<volatile char*>(place->floor()) = 1;
 }
 
 }  // namespace

@@ -22,8 +22,8 @@ enum class stack : std::uint8_t {
   /// Several tasklets share addresses. While another one runs there, a sliced stack is a copy in the heap, as long as
   /// what is live of it: the least memory for a tasklet that waits. Nobody else may be given the address of anything on
   /// it, for he may find another tasklet's variable there: not of a local that a lambda refers to, and a channel or a
-  /// mutex on it is refused. Values that go through a channel are safe. A sliced tasklet moves to another thread only if
-  /// it is the only one that uses its addresses.
+  /// mutex on it is refused; shared_slots::strict finds who is. Values that go through a channel are safe. A sliced
+  /// tasklet moves to another thread only if it is the only one that uses its addresses.
   sliced,
 };
 
@@ -55,10 +55,10 @@ struct shared_slots {
   /// Bytes of stack, as tasklet_options::stack_size; 0: 160 KiB.
   std::size_t stack_size = 0;
 
-  /// To find mistakes: no slot is shared, whatever the count, and that of a tasklet that does not run is closed. Whoever
-  /// uses a pointer into it is named on stderr, as in overflow.hpp, before the process ends by SIGSEGV; a system call
-  /// that is given one fails with EFAULT. With AddressSanitizer such a use is a use-after-poison. A turn of a tasklet
-  /// takes two more system calls, some microseconds.
+  /// To find mistakes: no slot is shared, whatever the count, and that of a parked tasklet is closed. Whoever uses a
+  /// pointer into it is named on stderr, as overflow.hpp says, before the process ends by SIGSEGV; a system call that is
+  /// given one fails with EFAULT. With AddressSanitizer it is a use-after-poison. A turn takes two system calls, some
+  /// microseconds; a tasklet takes two of vm.max_map_count mappings, without which it cannot be had: memory_error.
   bool strict = false;
 };
 

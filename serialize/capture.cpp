@@ -41,7 +41,6 @@ class capturer {
     std::pmr::vector<bool> listed(reach_.tasklets().size(), false, scratch());
     for (const auto& m : reach_.tasklets()) add_channel(*m.record, listed);
     for (const heap::block& b : reach_.blocks()) add(b);
-    std::ranges::sort(image_.words, {}, &word::address);
   }
 
   image take() && { return std::move(image_); }
@@ -75,22 +74,28 @@ class capturer {
     return meaning_of(word_of(pointer));
   }
 
-  /// The bytes at `from`, with every word that is not restored as it lies there set to zero and listed.
-  std::pmr::vector<std::byte> copy(std::span<const std::byte> from) {
-    std::pmr::vector<std::byte> bytes(from.size(), scratch());
-    copy_words(bytes.data(), from);
-    for (std::size_t i = 0; i != bytes.size(); i += 8) {
-      const value v = meaning_of(word_at(bytes.data() + i));
+  /// Takes the bytes at `from` along. Returns their offset.
+  static std::size_t append(payload& to, std::span<const std::byte> from) {
+    const std::size_t offset = to.bytes.size();
+    to.bytes.resize(offset + from.size());
+    copy_words(&to.bytes[offset], from);
+    return offset;
+  }
+
+  /// From `offset` on, every word that is not restored as it lies there is set to zero and listed.
+  void name_words(payload& of, std::size_t offset) {
+    for (; offset != of.bytes.size(); offset += 8) {
+      std::byte* const at = &of.bytes[offset];
+      const value v = meaning_of(load<std::uint64_t>(at));
       if (v.means == meaning::data) continue;
-      std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(i), 8, std::byte{});
-      image_.words.push_back({.address = word_of(from.data()) + i, .what = v});
+      store(at, std::uint64_t{0});
+      of.words.push_back({.offset = offset, .what = v});
     }
-    return bytes;
   }
 
   void add(const closure::member& m) {
     const record& r = *m.record;
-    tasklet& t = image_.tasklets.emplace_back(scratch());
+    tasklet& t = image_.tasklets.emplace_back();
     t.home = word_of(&r);
     t.handles = m.handles;
     t.state = state_of(r);
@@ -120,8 +125,10 @@ class capturer {
     t.slot = r.stack->begin;
     const auto live = live_stack(r);
     t.live = word_of(live.data());
-    t.stack = copy(live);
-    add_frames(r, t);
+    t.stack_size = live.size();
+    const std::size_t offset = append(image_.stacks, live);
+    add_frames(r, t, std::span(image_.stacks.bytes).subspan(offset));
+    name_words(image_.stacks, offset);
   }
 
   static state state_of(const record& r) {
@@ -154,26 +161,24 @@ class capturer {
     return v;
   }
 
-  void add_frames(const record& r, tasklet& t) {
-    struct found_frames {
-      std::pmr::vector<arch::frame> list{scratch()};
-    } found;
-    const bool whole = arch::walk(
-        r.context, [](void* argument, arch::frame f) { static_cast<found_frames*>(argument)->list.push_back(f); }, &found);
-    if (!whole) {
+  /// `stack`: its bytes as they are.
+  void add_frames(const record& r, tasklet& t, std::span<const std::byte> stack) {
+    walked_.clear();
+    const auto note = [](void* list, arch::frame f) { static_cast<decltype(walked_)*>(list)->push_back(f); };
+    if (!arch::walk(r.context, note, &walked_)) {
       refuse(&r, "its frames cannot all be found: unwinding stopped before the first",
              "compile all code that runs in it with unwind tables (-fasynchronous-unwind-tables)");
     }
-    const auto& list = found.list;
-    for (std::size_t i = 0; i != list.size(); ++i) {
-      const bool last = i + 1 == list.size();
-      const std::uintptr_t end = last ? t.live + t.stack.size() : list[i + 1].low;
-      frame& f = t.frames.emplace_back();
-      f.pc = meaning_of(list[i].pc);
-      f.size = end - list[i].low;
-      f.found = last ? return_address::none : find_return_address(list[i].low, end, list[i + 1].pc);
+    t.frame_count = walked_.size();
+    for (std::size_t i = 0; i != walked_.size(); ++i) {
+      const auto [pc, low] = walked_[i];
+      const bool last = i + 1 == walked_.size();
+      frame& f = image_.frames.emplace_back();
+      f.pc = meaning_of(pc);
+      f.size = (last ? t.live + t.stack_size : walked_[i + 1].low) - low;
+      if (!last) f.found = find_return_address(stack.subspan(low - t.live, f.size), walked_[i + 1].pc);
       if (f.pc.means != meaning::module) {
-        refuse(&r, "frame " + std::to_string(i) + " at " + hexadecimal(list[i].pc) + " runs code of no loaded module",
+        refuse(&r, "frame " + std::to_string(i) + " at " + hexadecimal(pc) + " runs code of no loaded module",
                "code made at run time cannot be saved");
       }
       if (!last && f.found == return_address::none) {
@@ -183,14 +188,14 @@ class capturer {
     }
   }
 
-  /// Where the frame [low, end) keeps `target`.
-  static return_address find_return_address(std::uintptr_t low, std::uintptr_t end, std::uintptr_t target) {
-    const auto holds = [&](std::uintptr_t at) { return word_at(reinterpret_cast<const std::byte*>(at)) == target; };
+  /// Where a frame keeps `target`.
+  static return_address find_return_address(std::span<const std::byte> frame, std::uintptr_t target) {
+    const auto holds = [&](std::size_t i) { return load<std::uint64_t>(&frame[i]) == target; };
     if constexpr (this_machine == machine::x86_64) {
-      return holds(end - 8) ? return_address::fixed : return_address::none;
+      return holds(frame.size() - 8) ? return_address::fixed : return_address::none;
     }
     std::size_t places = 0;
-    for (std::uintptr_t at = low; at != end; at += 8) places += holds(at);
+    for (std::size_t i = 0; i != frame.size(); i += 8) places += holds(i);
     return places == 0 ? return_address::none : places == 1 ? return_address::unique : return_address::several;
   }
 
@@ -217,24 +222,23 @@ class capturer {
     if (image_.spans.empty() || image_.spans.back().begin != shape.begin) {
       image_.spans.push_back({.begin = shape.begin, .size = shape.size, .cell_size = shape.cell_size});
     }
-    block& saved = image_.blocks.emplace_back(scratch());
-    saved.span = static_cast<std::uint32_t>(image_.spans.size() - 1);
-    saved.begin = b.begin;
-    const std::size_t first = image_.words.size();
-    saved.bytes = copy({reinterpret_cast<const std::byte*>(b.begin), b.size});
-    for (std::size_t i = first; i != image_.words.size(); ++i) {
-      if (image_.words[i].what.means != meaning::foreign) continue;
-      const std::uint64_t at = image_.words[i].address;
-      const std::uintptr_t word = word_at(reinterpret_cast<const std::byte*>(at));
+    image_.blocks.push_back({.span = static_cast<std::uint32_t>(image_.spans.size() - 1), .begin = b.begin});
+    const auto* const bytes = reinterpret_cast<const std::byte*>(b.begin);
+    const std::size_t first = image_.heap.words.size();
+    const std::size_t offset = append(image_.heap, {bytes, b.size});
+    name_words(image_.heap, offset);
+    for (const word& w : std::span(image_.heap.words).subspan(first)) {
+      if (w.what.means != meaning::foreign) continue;
+      const std::size_t at = w.offset - offset;
       // What this library left on a stack can have been copied with an object's unused bytes; nobody means it.
-      if (!arch::metadata::contains(word)) refuse_foreign(b, at, word);
+      if (const std::uintptr_t word = word_at(bytes + at); !arch::metadata::contains(word)) refuse_foreign(b, at, word);
     }
   }
 
-  [[noreturn]] void refuse_foreign(const heap::block& b, std::uint64_t at, std::uintptr_t word) const {
+  [[noreturn]] void refuse_foreign(const heap::block& b, std::size_t at, std::uintptr_t word) const {
     refuse(reach_.tasklets().front().record,
            "it reaches a heap block of " + std::to_string(b.size) + " bytes at " + hexadecimal(b.begin) + " whose word at +" +
-               std::to_string(at - b.begin) + ", " + hexadecimal(word) + ", leads out of the picklable heap",
+               std::to_string(at) + ", " + hexadecimal(word) + ", leads out of the picklable heap",
            "memory of malloc, files, locks and threads cannot be saved: allocate it in the picklable heap, or let go of "
            "it before the dump");
   }
@@ -243,6 +247,7 @@ class capturer {
   classifier classifier_;
   image image_;
   std::pmr::vector<std::uint32_t> modules_{scratch()};  ///< by index in the image: index in the process
+  std::pmr::vector<arch::frame> walked_{scratch()};     ///< of the tasklet that is being added
 };
 
 }  // namespace

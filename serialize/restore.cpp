@@ -77,10 +77,8 @@ class module_map {
         damaged(file, "MODULES", std::string(m.path) + " is of another size here, in spite of its build-id");
       }
     }
-    for (const tasklet& t : i.tasklets) {
-      for (const frame& f : t.frames) {
-        if (!index_[f.pc.index]) refuse_missing("a frame runs code", i.modules[f.pc.index], file);
-      }
+    for (const frame& f : i.frames) {
+      if (!index_[f.pc.index]) refuse_missing("a frame runs code", i.modules[f.pc.index], file);
     }
     for (const channel& c : i.channels) {
       if (c.where.means == meaning::module && !index_[c.where.index]) {
@@ -189,7 +187,7 @@ class home {
     if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
     slots_[index] = s;
     slots::clear(*s);  // others' leftovers are not among what it has used
-    if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
+    if (t.live < s->floor() || t.live + t.stack_size != s->top()) {
       damaged(file_, "STACKS", "a stack that does not lie in its slot");
     }
   }
@@ -233,6 +231,11 @@ class home {
   std::pmr::vector<slot*> slots_{scratch()};  ///< by tasklet; nullptr: a dead one has none
   std::pmr::vector<std::uint64_t> blocks_{scratch()};
 };
+
+/// Puts in the words that mean something else in each process.
+void complete(payload& p, const module_map& modules) {
+  for (const word& w : p.words) store(&p.bytes[w.offset], modules.word_for(w.what));
+}
 
 void fill(std::uint64_t address, std::span<const std::byte> bytes) {
   if (!bytes.empty()) std::memcpy(pointer<void>(address), bytes.data(), bytes.size());
@@ -295,8 +298,11 @@ bool lies_whole(std::uint64_t address, const image& i) {
     return address >= begin && address - begin < size && size - (address - begin) >= sizeof(channel_base);
   };
   const auto after = std::ranges::upper_bound(i.blocks, address, {}, &block::begin);
-  if (after != i.blocks.begin() && holds(std::prev(after)->begin, std::prev(after)->bytes.size())) return true;
-  return std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack.size()); });
+  if (after != i.blocks.begin()) {
+    const block& before = *std::prev(after);
+    if (holds(before.begin, i.spans[before.span].cell_size)) return true;
+  }
+  return std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack_size); });
 }
 
 /// A channel that is written to when it is restored has to be one.
@@ -334,7 +340,7 @@ void fill(const channel& c, const image& i, const home& where, const module_map&
 
 }  // namespace
 
-stackless::tasklet restore(const image& i, std::string_view file) {
+stackless::tasklet restore(image i, std::string_view file) {
   if (i.machine != this_machine) {
     failure(file, "written on another kind of CPU")
         .section("MACHINE")
@@ -344,15 +350,14 @@ stackless::tasklet restore(const image& i, std::string_view file) {
   }
   const module_map modules(i, file);
   for (const channel& c : i.channels) check(c, i, modules, file);
+  complete(i.stacks, modules);
+  complete(i.heap, modules);
   detail::reclaim_departed(detail::here());
   home where(i, file);
 
-  for (const tasklet& t : i.tasklets) fill(t.live, t.stack);
-  for (const block& b : i.blocks) fill(b.begin, b.bytes);
-  for (const word& w : i.words) {
-    const std::uint64_t here = modules.word_for(w.what);
-    std::memcpy(pointer<void>(w.address), &here, sizeof here);
-  }
+  std::span<const std::byte> stacks = i.stacks.bytes, heap = i.heap.bytes;
+  for (const tasklet& t : i.tasklets) fill(t.live, take(stacks, t.stack_size));
+  for (const block& b : i.blocks) fill(b.begin, take(heap, i.spans[b.span].cell_size));
   for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
     fill(where.record_of(n), where.slot_of(n), i.tasklets[n], modules);
   }

@@ -290,7 +290,7 @@ TEST_F(snapshots, another_tasklets_stack_is_not_dragged_in) {
   const auto image = stackless::snapshot::capture({&root, 1});
   EXPECT_EQ(image.tasklets.size(), 1u);
   std::size_t strangers = 0;
-  for (const auto& w : image.words) strangers += w.what.means == stackless::snapshot::meaning::stranger;
+  for (const auto& w : image.stacks.words) strangers += w.what.means == stackless::snapshot::meaning::stranger;
   EXPECT_GE(strangers, 1u);
 }
 
@@ -344,7 +344,7 @@ TEST_F(snapshots, word_on_the_stack_that_leads_to_malloc_is_poison) {
   stackless::detail::record* const root = stackless::tasklet_access::record(t);
   const auto image = stackless::snapshot::capture({&root, 1});
   std::size_t foreign = 0;
-  for (const auto& w : image.words) foreign += w.what.means == stackless::snapshot::meaning::foreign;
+  for (const auto& w : image.stacks.words) foreign += w.what.means == stackless::snapshot::meaning::foreign;
   EXPECT_GE(foreign, 1u);
   t.kill();
   std::free(outside);

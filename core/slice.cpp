@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "arch/frames.hpp"
-#include "core/heap.hpp"
 #include "core/inbox.hpp"
 #include "core/options.hpp"
+#include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
 
@@ -61,19 +61,27 @@ using detail::slicer;
   std::abort();
 }
 
+slice* make_block(void* memory, record* r, std::uint32_t size) noexcept {
+  slice* const block = new (memory) slice;
+  block->room = size;
+  block->of = r;
+  return r->away = block;
+}
+
+/// What a block takes.
+std::size_t size_of_block(std::size_t size) noexcept { return sizeof(slice) + arch::size_of_copy(size); }
+
 /// The block that it had last, if that fits, or another.
 slice* block_for(record* r, std::uint32_t size) noexcept {
-  slice* block = r->away;
+  slice* const block = r->away;
   if (block != nullptr) {
     if (size <= block->room && block->room / 2 <= size) return block;
     heap::deallocate(block);
   }
   arch::region::failure why;
-  void* const memory = heap::try_allocate(sizeof(slice) + arch::size_of_copy(size), alignof(slice), why);
+  void* const memory = heap::try_allocate(size_of_block(size), alignof(slice), why);
   if (memory == nullptr) refuse_to_lose(size);
-  block = new (memory) slice;
-  block->room = size;
-  return r->away = block;
+  return make_block(memory, r, size);
 }
 
 bool is_away(const record* r) noexcept { return arch::is_detoured(r->context); }
@@ -140,20 +148,56 @@ void retire(slot* place) noexcept {
   if (place->tenants == 0) slots::release(place);
 }
 
+slot* open(slot* place, const scheduler& to) noexcept {
+  place->home = &to;
+  place->shared_top = place->top();
+  return place;
+}
+
+void move_in(slot* place, record* r) noexcept {
+  ++place->tenants;
+  r->stack = place;
+  r->size_class = place->size_class;
+}
+
+/// The slot in which tasklets of this thread take turns; nullptr if the word leads to none.
+slot* shared_at(const scheduler& s, std::uintptr_t word) noexcept {
+  arch::extent* const there = arch::region::find(word);
+  if (there == nullptr || there->kind != extent_kind::slot) return nullptr;
+  slot* const place = static_cast<slot*>(there);
+  return place->home == &s ? place : nullptr;
+}
+
 }  // namespace
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
   slot*& place = mine.shared[mine.next];
-  if (place == nullptr) {
-    place = slots::acquire(mine.size_class);
-    place->home = &s;
-    place->shared_top = place->top();
-  }
+  if (place == nullptr) place = open(slots::acquire(mine.size_class), s);
   mine.next = (mine.next + 1) % mine.shared.size();
-  ++place->tenants;
-  r->stack = place;
-  r->size_class = mine.size_class;
+  move_in(place, r);
+}
+
+bool come_home(record* r, std::uintptr_t begin) {
+  const scheduler& s = *r->owner;
+  slot* place = shared_at(s, begin);
+  if (place == nullptr) {
+    place = slots::acquire_at(begin, r->size_class);
+    if (place == nullptr) return false;
+    open(place, s)->retired = true;  // it is there for those who have to come back to it
+  } else if (place->begin != begin || place->size_class != r->size_class) {
+    return false;
+  }
+  move_in(place, r);
+  return true;
+}
+
+void put_away(record* r, std::span<const std::byte> live) {
+  const auto size = static_cast<std::uint32_t>(live.size());
+  slice* const block = make_block(heap::allocate(size_of_block(size), alignof(slice)), r, size);
+  block->size = size;
+  arch::make_copy(block->bytes(), live.data(), size);
+  r->context = slicer_of(*r->owner).way_back;
 }
 
 void prepare(record* r) noexcept { r->context = r->owner->slicer->way_back; }
@@ -206,6 +250,14 @@ bool hold(const void* address) noexcept {
   if (!arch::region::contains(word)) return false;
   const arch::extent* const there = arch::region::find(word);
   return there != nullptr && there->kind == extent_kind::slot && static_cast<const slot*>(there)->home != nullptr;
+}
+
+// The block can be anybody's, and in use.
+__attribute__((no_sanitize("address", "thread"))) bool keep(const heap::block& b) noexcept {
+  if (b.size < sizeof(slice)) return false;
+  const auto* const block = reinterpret_cast<const slice*>(b.begin);
+  const record* const r = records::find(reinterpret_cast<std::uintptr_t>(block->of));
+  return r != nullptr && r->sliced && r->started && r->alive() && r->away == block;
 }
 
 bool assign(record* r, const scheduler& to) noexcept {

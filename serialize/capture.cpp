@@ -1,6 +1,7 @@
 #include "serialize/capture.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "arch/metadata.hpp"
 #include "arch/unwind.hpp"
 #include "core/access.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 #include "serialize/classify.hpp"
 #include "serialize/closure.hpp"
@@ -94,7 +96,7 @@ class capturer {
   }
 
   void add(const closure::member& m) {
-    const record& r = *m.record;
+    record& r = *m.record;
     tasklet& t = image_.tasklets.emplace_back();
     t.home = word_of(&r);
     t.handles = m.handles;
@@ -102,6 +104,7 @@ class capturer {
     t.block_trap = r.block_trap;
     t.atomic = r.atomic;
     t.sends_failure = r.sends_failure;
+    t.sliced = r.sliced;
     t.slot_size = slots::size_of(r.size_class);
     t.extras = meaning_of(r.extras);
     if (t.state == state::dead) return;
@@ -110,10 +113,11 @@ class capturer {
       t.closure = meaning_of(r.closure);
       return;
     }
-    t.pc = meaning_of(r.context.pc);
-    t.fp = meaning_of(r.context.fp);
-    t.base = meaning_of(r.context.base);
-    t.sp = word_of(r.context.sp);
+    const arch::context& parked = slices::context_of(&r);
+    t.pc = meaning_of(parked.pc);
+    t.fp = meaning_of(parked.fp);
+    t.base = meaning_of(parked.base);
+    t.sp = word_of(parked.sp);
     t.has_value = r.has_cargo;
     if (r.has_cargo) {
       for (std::size_t i = 0; i != t.transfer.size(); ++i) t.transfer[i] = meaning_of(word_at(r.cargo + 8 * i));
@@ -123,11 +127,11 @@ class capturer {
     t.waking = waking_of(r);
     t.failure = in_snapshot(r, r.failure);
     t.slot = r.stack->begin;
-    const auto live = live_stack(r);
-    t.live = word_of(live.data());
-    t.stack_size = live.size();
-    const std::size_t offset = append(image_.stacks, live);
-    add_frames(r, t, std::span(image_.stacks.bytes).subspan(offset));
+    const live_stack live(&r);
+    t.live = live.begin;
+    t.stack_size = live.bytes.size();
+    const std::size_t offset = append(image_.stacks, live.bytes);
+    add_frames(&r, t, std::span(image_.stacks.bytes).subspan(offset));
     name_words(image_.stacks, offset);
   }
 
@@ -161,12 +165,17 @@ class capturer {
     return v;
   }
 
+  /// Fills in walked_. Nothing here may lie on the stack that this is called on: it may be away.
+  static bool walk(record* r, void* self) {
+    return arch::walk(
+        r->context, [](void* me, arch::frame f) { static_cast<capturer*>(me)->walked_.push_back(f); }, self);
+  }
+
   /// `stack`: its bytes as they are.
-  void add_frames(const record& r, tasklet& t, std::span<const std::byte> stack) {
+  void add_frames(record* r, tasklet& t, std::span<const std::byte> stack) {
     walked_.clear();
-    const auto note = [](void* list, arch::frame f) { static_cast<decltype(walked_)*>(list)->push_back(f); };
-    if (!arch::walk(r.context, note, &walked_)) {
-      refuse(&r, "its frames cannot all be found: unwinding stopped before the first",
+    if (!slices::in_place(r, walk, this)) {
+      refuse(r, "its frames cannot all be found: unwinding stopped before the first",
              "compile all code that runs in it with unwind tables (-fasynchronous-unwind-tables)");
     }
     t.frame_count = walked_.size();
@@ -178,11 +187,11 @@ class capturer {
       f.size = (last ? t.live + t.stack_size : walked_[i + 1].low) - low;
       if (!last) f.found = find_return_address(stack.subspan(low - t.live, f.size), walked_[i + 1].pc);
       if (f.pc.means != meaning::module) {
-        refuse(&r, "frame " + std::to_string(i) + " at " + hexadecimal(pc) + " runs code of no loaded module",
+        refuse(r, "frame " + std::to_string(i) + " at " + hexadecimal(pc) + " runs code of no loaded module",
                "code made at run time cannot be saved");
       }
       if (!last && f.found == return_address::none) {
-        refuse(&r, "the return address of frame " + std::to_string(i) + " is not in it as it is: it is signed",
+        refuse(r, "the return address of frame " + std::to_string(i) + " is not in it as it is: it is signed",
                "compile with -mbranch-protection=none or bti");
       }
     }
@@ -259,7 +268,9 @@ image capture(std::span<record* const> roots) {
            "run with ASAN_OPTIONS=detect_stack_use_after_return=0");
   }
 #endif
-  return capturer(roots).take();
+  // Not on this stack, which is away while the frames of another that shares its addresses are looked at.
+  const auto work = std::allocate_shared<capturer>(std::pmr::polymorphic_allocator<capturer>(scratch()), roots);
+  return std::move(*work).take();
 }
 
 }  // namespace snapshot

@@ -22,11 +22,18 @@
 STACKLESS_BEGIN
 
 class channel_base;
+struct slot;
 
 namespace snapshot {
 
-/// Live bytes of a tasklet's stack, the red zone included; empty if it has not started or is dead.
-std::span<const std::byte> live_stack(const detail::record&);
+/// What is live of a tasklet's stack, wherever it is now; empty if it has not started or is dead.
+struct live_stack {
+  std::uintptr_t begin = 0;  ///< its lowest address, when it is in place
+  std::span<const std::byte> bytes;
+
+  live_stack() = default;
+  explicit live_stack(detail::record*);
+};
 
 class closure {
  public:
@@ -52,7 +59,7 @@ class closure {
  private:
   void add(detail::record*);
   void add_queue(const channel_base&);
-  void visit(const detail::record&);
+  void visit(detail::record*);
   void scan(std::span<const std::byte> words);
   void follow(std::uintptr_t word);
   void refuse_main_in_queue() const;
@@ -62,6 +69,7 @@ class closure {
   std::pmr::vector<heap::block> blocks_{scratch()};
   std::pmr::unordered_set<std::uintptr_t> known_{scratch()};  ///< beginnings of `blocks_`
   std::pmr::unordered_set<const channel_base*> followed_{scratch()};
+  std::pmr::unordered_set<const slot*> shared_{scratch()};  ///< those in which tasklets that are carried go on
 };
 
 }  // namespace snapshot

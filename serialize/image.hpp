@@ -96,6 +96,7 @@ struct tasklet {
   bool block_trap = false;    ///< it does not like to be blocked
   bool atomic = false;        ///< no watchdog interrupts it
   bool sends_failure = false; ///< sending: it is `failure` that is sent
+  bool sliced = false;        ///< its slot is shared by others, which have the same addresses in turn
   value body, closure;        ///< the function it runs and the block that holds callable and arguments
   value extras;               ///< the block with its name, its locals and those who join it; data 0: none
   value pc, fp, base;         ///< the suspended words (rip, rbp, rbx; pc, x29, x19)

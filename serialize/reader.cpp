@@ -26,6 +26,9 @@ constexpr std::size_t least_word = 2;
 
 struct place {
   std::uint64_t begin, end;
+  bool shared = false;
+
+  bool operator==(const place&) const = default;
 };
 
 bool before(const place& a, const place& b) {
@@ -68,10 +71,10 @@ class reader {
   void words();
   void words_of(payload& of, const char* name);
 
-  /// Slots, spans and records share no address.
+  /// Slots, spans and records share no address, but for slots that are shared whole.
   void check_places();
 
-  /// Stacks and blocks, by address.
+  /// Stacks and blocks that nothing else takes turns with, by address.
   std::pmr::vector<place> memory() const;
 
   value read_value(input& in) const;
@@ -150,10 +153,11 @@ void reader::tasklets() {
       in.fail(numbered("tasklet", i, "its record is outside of the region"));
     t.state = in.enumerator(state::not_started, state::dead);
     t.handles = in.varint32();
-    const auto flags = in.enumerator<std::uint8_t>(0, flag_block_trap | flag_atomic | flag_sends_failure);
+    const auto flags = in.enumerator<std::uint8_t>(0, flag_block_trap | flag_atomic | flag_sends_failure | flag_sliced);
     t.block_trap = (flags & flag_block_trap) != 0;
     t.atomic = (flags & flag_atomic) != 0;
     t.sends_failure = (flags & flag_sends_failure) != 0;
+    t.sliced = (flags & flag_sliced) != 0;
     if (t.sends_failure && t.state != state::sending) in.fail(numbered("tasklet", i, "it does not send"));
     t.slot_size = in.varint();
     if (t.slot_size % granule != 0) in.fail(numbered("tasklet", i, "the size of its slot is not that of a slot"));
@@ -195,6 +199,7 @@ void reader::parked_part(tasklet& t, input& in, input& stacks, std::uint64_t& sl
   if (length == 0 || live > t.slot_size || length > t.slot_size - live)
     fail("its stack is not inside its slot");
   if (sp >= length) fail("its stack pointer is not inside its stack");
+  if (t.sliced && sp != 0) fail("it shares its slot, but keeps what is below its stack pointer");
   if (live % 8 != 0 || length % 8 != 0 || sp % 8 != 0) fail("its stack is not aligned");
   if (length > stacks.left()) fail("its stack is longer than what is left of section STACKS");
   append(image_.stacks.bytes, stacks.raw(length));
@@ -274,12 +279,13 @@ void reader::check_places() {
   places.reserve(2 * image_.tasklets.size() + image_.spans.size());
   for (const tasklet& t : image_.tasklets) {
     places.push_back({t.home, t.home + record_alignment});
-    if (t.slot != 0) places.push_back({t.slot, t.slot + t.slot_size});
+    if (t.slot != 0) places.push_back({t.slot, t.slot + t.slot_size, t.sliced});
   }
   for (const span& s : image_.spans) places.push_back({s.begin, s.begin + s.size});
   std::sort(places.begin(), places.end(), before);
-  const auto clash = std::adjacent_find(places.begin(), places.end(),
-                                        [](const place& a, const place& b) { return a.end > b.begin; });
+  const auto clash = std::adjacent_find(places.begin(), places.end(), [](const place& a, const place& b) {
+    return a.end > b.begin && !(a.shared && a == b);
+  });
   if (clash != places.end())
     sections_.of(section::tasklets)
         .fail("two of slots, spans and records overlap at " + hexadecimal(clash[1].begin));
@@ -289,7 +295,7 @@ std::pmr::vector<place> reader::memory() const {
   std::pmr::vector<place> all(scratch());
   all.reserve(image_.tasklets.size() + image_.blocks.size());
   for (const tasklet& t : image_.tasklets)
-    if (t.stack_size != 0) all.push_back({t.live, t.live + t.stack_size});
+    if (t.stack_size != 0 && !t.sliced) all.push_back({t.live, t.live + t.stack_size});
   for (const block& b : image_.blocks) all.push_back({b.begin, b.begin + image_.spans[b.span].cell_size});
   std::sort(all.begin(), all.end(), before);
   return all;

@@ -109,7 +109,7 @@ class writer {
       out_.u8(static_cast<std::uint8_t>(t.state));
       out_.varint(t.handles);
       out_.u8(static_cast<std::uint8_t>(t.block_trap * flag_block_trap | t.atomic * flag_atomic |
-                                        t.sends_failure * flag_sends_failure));
+                                        t.sends_failure * flag_sends_failure | t.sliced * flag_sliced));
       out_.varint(t.slot_size);
       put(t.body);
       put(t.closure);

@@ -254,6 +254,7 @@ thread_local int of_this_thread = 0;
 
 TEST_F(snapshots, thread_local_address_is_that_of_the_restoring_thread) {
   const auto bytes = saved_in_child([] {
+    stackless::share_slots({.count = 1});  // those that this process may have are this thread's
     tasklet t([] {
       int* volatile address = &of_this_thread;
       stackless::schedule_remove();
@@ -274,7 +275,7 @@ TEST_F(snapshots, thread_local_address_is_that_of_the_restoring_thread) {
 
 TEST_F(snapshots, another_tasklets_stack_is_not_dragged_in) {
   static int* lent = nullptr;
-  tasklet lender([] {
+  tasklet lender({.stack = stackless::stack::own}, [] {
     int local = 1;
     lent = &local;
     stackless::schedule_remove();

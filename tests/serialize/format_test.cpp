@@ -97,7 +97,7 @@ TEST(format, an_image_that_bytes_cannot_express_is_not_written) {
   };
   refused([](auto& image) { image.tasklets[0].home += 8; });
   refused([](auto& image) { image.tasklets[0].slot = 0; });
-  refused([](auto& image) { image.tasklets.back().slot = 0x1300'0100'0000; });
+  refused([](auto& image) { image.tasklets[5].slot = 0x1300'0100'0000; });
   refused([](auto& image) { image.tasklets[0].stack_size += 8; });
   refused([](auto& image) { image.stacks.bytes.pop_back(); });
   refused([](auto& image) { image.tasklets[0].frame_count += 1; });

@@ -87,6 +87,7 @@ TEST(reader, gives_back_every_field) {
     EXPECT_EQ(r.block_trap, w.block_trap);
     EXPECT_EQ(r.atomic, w.atomic);
     EXPECT_EQ(r.sends_failure, w.sends_failure);
+    EXPECT_EQ(r.sliced, w.sliced);
     EXPECT_EQ(r.slot, w.slot);
     EXPECT_EQ(r.slot_size, w.slot_size);
     EXPECT_EQ(r.live, w.live);
@@ -286,13 +287,19 @@ snapshot::frame& frame_of(snapshot::image& i, std::size_t tasklet, std::size_t f
   return i.frames[frame];
 }
 
+void move_slot(snapshot::tasklet& t, std::uint64_t distance) {
+  t.slot += distance;
+  t.live += distance;
+  t.sp += distance;
+}
+
 const violation violations[] = {
     {"section MODULES at 0x58: no module", [](auto& i) { i.modules.clear(); }},
     {"module 1: its path is not a path", [](auto& i) { i.modules[1].path.push_back('\0'); }},
     {"module 0: no build-id", [](auto& i) { i.modules[0].build_id.clear(); }},
     {"module 0: it is empty", [](auto& i) { i.modules[0].size = 0; }},
     {"roots are not between", [](auto& i) { i.roots = 0; }},
-    {"roots are not between", [](auto& i) { i.roots = 7; }},
+    {"roots are not between", [](auto& i) { i.roots = 9; }},
     {"tasklet 0: its record is outside of the region", [](auto& i) { i.tasklets[0].home = 0x40; }},
     {"tasklet 5: its record is outside of the region",
      [](auto& i) { i.tasklets[5].home = sample::region.end; }},
@@ -320,10 +327,7 @@ const violation violations[] = {
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) {
        auto& t = i.tasklets[3];
-       const auto moved = sample::region.begin - 0x1'0000 - t.slot;
-       t.slot += moved;
-       t.live += moved;
-       t.sp += moved;
+       move_slot(t, sample::region.begin - 0x1'0000 - t.slot);
      }},
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) { i.tasklets[3].slot_size = sample::region.end - i.tasklets[3].slot + 0x1'0000; }},
@@ -366,18 +370,30 @@ const violation violations[] = {
     {"overlap at 0x140000000040", [](auto& i) { i.tasklets[3].home = i.tasklets[1].home; }},
     {"overlap", [](auto& i) { i.tasklets[3].home = i.tasklets[1].slot + 64; }},
     {"overlap", [](auto& i) { i.tasklets[3].home = i.spans[2].begin + i.spans[2].size - 64; }},
-    {"overlap",
-     [](auto& i) {
-       i.tasklets[2].slot -= 0x1'0000;
-       i.tasklets[2].live -= 0x1'0000;
-       i.tasklets[2].sp -= 0x1'0000;
-     }},
+    {"overlap", [](auto& i) { move_slot(i.tasklets[2], std::uint64_t(-0x1'0000)); }},
     {"overlap",
      [](auto& i) {
        i.tasklets[3].slot = i.spans[1].begin;
        i.tasklets[3].live = i.tasklets[3].slot + 0x4'0000 - 0x90;
        i.tasklets[3].sp = i.tasklets[3].live + 0x80;
      }},
+    {"tasklet 6: it shares its slot, but keeps",
+     [](auto& i) {
+       i.tasklets[6].sp += 8;
+       frame_of(i, 6, 1).size -= 8;
+     }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[7].sliced = false; }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[6].sliced = false; }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[7].slot_size += 0x4'0000; }},
+    {"overlap at 0x130000810000", [](auto& i) { move_slot(i.tasklets[7], 0x1'0000); }},
+    {"overlap at 0x130000810000", [](auto& i) { i.tasklets[5].home = i.tasklets[7].slot + 0x1'0000; }},
+    {"overlap at 0x130000080000",
+     [](auto& i) {
+       const auto distance = i.tasklets[3].slot - i.tasklets[6].slot;
+       move_slot(i.tasklets[6], distance);
+       move_slot(i.tasklets[7], distance);
+     }},
+    {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number = i.tasklets[7].live + 8; }},
     {"channel 0: neither a global",
      [](auto& i) {
        i.channels[0].where = {meaning::thread_local_, 0, 8};
@@ -385,7 +401,7 @@ const violation violations[] = {
     {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number = 0x1200'0000'0000; }},
     {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number += 4; }},
     {"channel 0: nobody waits", [](auto& i) { i.channels[0].waiting.clear(); }},
-    {"channel 0: who waits on it does not exist", [](auto& i) { i.channels[0].waiting[1] = 6; }},
+    {"channel 0: who waits on it does not exist", [](auto& i) { i.channels[0].waiting[1] = 8; }},
     {"tasklet 3: in a channel's queue, but not blocked", [](auto& i) { i.channels[0].waiting[1] = 3; }},
     {"channel 0: senders and receivers", [](auto& i) { i.channels[0].waiting.push_back(0); }},
     {"tasklet 2: twice in queues", [](auto& i) { i.channels[0].waiting[1] = 2; }},

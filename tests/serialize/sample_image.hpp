@@ -163,6 +163,12 @@ inline snapshot::image full() {
   dead.state = state::dead;
   dead.handles = 0xffff'ffff;
   dead.slot_size = 0x8000'0000;
+  for (const std::uint64_t n : {0, 1}) {
+    auto& sliced = parked(records + 0x100 + 0x40 * n, state::paused, slots + 0x80'0000, 0x98 + 0x100 * n);
+    sliced.sliced = true;
+    sliced.sp = sliced.live;
+    image.frames[image.frames.size() - 2].size += 0x80;
+  }
 
   auto& global = image.channels.emplace_back();
   global.where = {meaning::module, 0, 0x10'0000};

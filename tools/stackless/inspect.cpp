@@ -72,13 +72,14 @@ class report {
 
   void tasklets() {
     out_ += "\ntasklets\n";
-    out_ += text("     %-9s  %-11s  %-14s  %-14s  %11s  %11s  %7s\n", "is", "state", "home", "slot", "slot bytes",
-                 "stack bytes", "handles");
+    out_ += text("     %-9s  %-11s  %-6s  %-14s  %-14s  %11s  %11s  %7s\n", "is", "state", "stack", "home", "slot",
+                 "slot bytes", "stack bytes", "handles");
     std::span<const snapshot::frame> left = image_.frames;
     for (std::size_t i = 0; i != image_.tasklets.size(); ++i) {
       const snapshot::tasklet& t = image_.tasklets[i];
-      out_ += text("%3zu  %-9s  %-11s  %-14s  %-14s  %11llu  %11llu  %7u\n", i,
-                   i < image_.roots ? "root" : "reachable", name_of(t.state), hexadecimal(t.home).c_str(),
+      out_ += text("%3zu  %-9s  %-11s  %-6s  %-14s  %-14s  %11llu  %11llu  %7u\n", i,
+                   i < image_.roots ? "root" : "reachable", name_of(t.state), t.sliced ? "sliced" : "own",
+                   hexadecimal(t.home).c_str(),
                    t.slot != 0 ? hexadecimal(t.slot).c_str() : "-",
                    static_cast<unsigned long long>(t.slot_size), static_cast<unsigned long long>(t.stack_size),
                    t.handles);

@@ -92,7 +92,6 @@ void set_up(record* r) {
   } else {
     r->stack = slots::acquire(r->size_class);
     r->stack->user = r;
-    if (r->extras != nullptr && r->extras->measured) slots::clear(*r->stack);
   }
   r->state = state::paused;
   r->started = false;
@@ -104,6 +103,7 @@ void set_up(record* r) {
 
 void prepare_stack(record* r) {
   const slot& s = *r->stack;
+  if (!r->sliced && r->extras != nullptr && r->extras->measured) slots::clear(s);
   if (!r->started && r->sliced) {
     slices::prepare(r);
   } else if (!r->started) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <stackless/snapshot_error.hpp>
@@ -39,6 +40,8 @@ class capturer {
     image_.library = STACKLESS_VERSION;
     image_.roots = static_cast<std::uint32_t>(roots.size());
     module_index(0);  // the program
+    image_.tasklets.reserve(reach_.tasklets().size());
+    image_.blocks.reserve(reach_.blocks().size());
     for (const auto& m : reach_.tasklets()) add(m);
     std::pmr::vector<bool> listed(reach_.tasklets().size(), false, scratch());
     for (const auto& m : reach_.tasklets()) add_channel(*m.record, listed);
@@ -131,7 +134,7 @@ class capturer {
     t.live = live.begin;
     t.stack_size = live.bytes.size();
     const std::size_t offset = append(image_.stacks, live.bytes);
-    add_frames(&r, t, std::span(image_.stacks.bytes).subspan(offset));
+    add_frames(&r, t, std::span(image_.stacks.bytes).subspan(offset + t.sp - t.live));
     name_words(image_.stacks, offset);
   }
 
@@ -165,29 +168,61 @@ class capturer {
     return v;
   }
 
-  /// Fills in walked_. Nothing here may lie on the stack that this is called on: it may be away.
+  /// The frames of a parked stack.
+  struct shape {
+    std::size_t walked = 0;  ///< index of the first in walked_
+    std::size_t first = 0;   ///< and in image_.frames
+    std::size_t count = 0;
+  };
+
+  /// `stack`: its bytes as they are, from the stack pointer on.
+  void add_frames(record* r, tasklet& t, std::span<const std::byte> stack) {
+    const auto [at, is_new] = shapes_.try_emplace(word_of(slices::context_of(r).pc));
+    shape& known = at->second;
+    if (is_new || !has_shape(stack, known)) {
+      known = find_frames(r, stack);
+    } else {
+      for (std::size_t i = 0; i != known.count; ++i) image_.frames.push_back(frame(image_.frames[known.first + i]));
+    }
+    t.frame_count = known.count;
+  }
+
+  /// The stack of another tasklet that waits at the same place has these frames too if it keeps the same return addresses
+  /// where they do: then it has not to be unwound.
+  bool has_shape(std::span<const std::byte> stack, const shape& known) const {
+    for (std::size_t i = 0; i != known.count; ++i) {
+      const frame& f = image_.frames[known.first + i];
+      if (f.size > stack.size()) return false;
+      const auto bytes = snapshot::take(stack, f.size);
+      const bool last = i + 1 == known.count;
+      if (!last && find_return_address(bytes, walked_[known.walked + i + 1].pc) != f.found) return false;
+    }
+    return stack.empty();
+  }
+
+  /// Nothing here may lie on the stack that this is called on: it may be away.
   static bool walk(record* r, void* self) {
     return arch::walk(
         r->context, [](void* me, arch::frame f) { static_cast<capturer*>(me)->walked_.push_back(f); }, self);
   }
 
-  /// `stack`: its bytes as they are.
-  void add_frames(record* r, tasklet& t, std::span<const std::byte> stack) {
-    walked_.clear();
+  shape find_frames(record* r, std::span<const std::byte> stack) {
+    shape found{.walked = walked_.size(), .first = image_.frames.size()};
     if (!slices::in_place(r, walk, this)) {
       refuse(r, "its frames cannot all be found: unwinding stopped before the first",
              "compile all code that runs in it with unwind tables (-fasynchronous-unwind-tables)");
     }
-    t.frame_count = walked_.size();
-    for (std::size_t i = 0; i != walked_.size(); ++i) {
-      const auto [pc, low] = walked_[i];
-      const bool last = i + 1 == walked_.size();
+    found.count = walked_.size() - found.walked;
+    for (std::size_t i = 0; i != found.count; ++i) {
+      const arch::frame* const at = &walked_[found.walked + i];
+      const bool last = i + 1 == found.count;
       frame& f = image_.frames.emplace_back();
-      f.pc = meaning_of(pc);
-      f.size = (last ? t.live + t.stack_size : walked_[i + 1].low) - low;
-      if (!last) f.found = find_return_address(stack.subspan(low - t.live, f.size), walked_[i + 1].pc);
+      f.pc = meaning_of(at->pc);
+      f.size = last ? stack.size() : at[1].low - at->low;
+      const auto bytes = snapshot::take(stack, f.size);
+      if (!last) f.found = find_return_address(bytes, at[1].pc);
       if (f.pc.means != meaning::module) {
-        refuse(r, "frame " + std::to_string(i) + " at " + hexadecimal(pc) + " runs code of no loaded module",
+        refuse(r, "frame " + std::to_string(i) + " at " + hexadecimal(at->pc) + " runs code of no loaded module",
                "code made at run time cannot be saved");
       }
       if (!last && f.found == return_address::none) {
@@ -195,6 +230,7 @@ class capturer {
                "compile with -mbranch-protection=none or bti");
       }
     }
+    return found;
   }
 
   /// Where a frame keeps `target`.
@@ -227,9 +263,9 @@ class capturer {
   }
 
   void add(const heap::block& b) {
-    const span_shape shape = b.of->shape();
-    if (image_.spans.empty() || image_.spans.back().begin != shape.begin) {
-      image_.spans.push_back({.begin = shape.begin, .size = shape.size, .cell_size = shape.cell_size});
+    const span_shape of = b.of->shape();
+    if (image_.spans.empty() || image_.spans.back().begin != of.begin) {
+      image_.spans.push_back({.begin = of.begin, .size = of.size, .cell_size = of.cell_size});
     }
     image_.blocks.push_back({.span = static_cast<std::uint32_t>(image_.spans.size() - 1), .begin = b.begin});
     const auto* const bytes = reinterpret_cast<const std::byte*>(b.begin);
@@ -256,7 +292,8 @@ class capturer {
   classifier classifier_;
   image image_;
   std::pmr::vector<std::uint32_t> modules_{scratch()};  ///< by index in the image: index in the process
-  std::pmr::vector<arch::frame> walked_{scratch()};     ///< of the tasklet that is being added
+  std::pmr::vector<arch::frame> walked_{scratch()};     ///< frames that were found by unwinding
+  std::pmr::unordered_map<std::uintptr_t, shape> shapes_{scratch()};  ///< by where they go on: found there last
 };
 
 }  // namespace

@@ -65,11 +65,12 @@ class closure {
   void refuse_main_in_queue() const;
 
   std::pmr::vector<member> tasklets_{scratch()};
-  std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{scratch()};
   std::pmr::vector<heap::block> blocks_{scratch()};
-  std::pmr::unordered_set<std::uintptr_t> known_{scratch()};  ///< beginnings of `blocks_`
-  std::pmr::unordered_set<const channel_base*> followed_{scratch()};
-  std::pmr::unordered_set<const slot*> shared_{scratch()};  ///< those in which tasklets that are carried go on
+  std::pmr::monotonic_buffer_resource nodes_{scratch()};  ///< of those that follow
+  std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{&nodes_};
+  std::pmr::unordered_set<std::uintptr_t> known_{&nodes_};  ///< beginnings of `blocks_`
+  std::pmr::unordered_set<const channel_base*> followed_{&nodes_};
+  std::pmr::unordered_set<const slot*> shared_{&nodes_};  ///< those in which tasklets that are carried go on
 };
 
 }  // namespace snapshot

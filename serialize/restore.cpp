@@ -145,17 +145,15 @@ void fill(std::uint64_t address, std::span<const std::byte> bytes) {
 
 bool is_parked(const tasklet& t) { return t.state != state::dead && t.state != state::not_started; }
 
-/// The addresses that an image comes back to, taken one by one and filled with its bytes; given back unless they are
-/// kept.
+/// The addresses that an image comes back to, taken one by one; given back unless they are kept.
 class home {
  public:
   home(const image& i, std::string_view file) : file_(file) {
     try {
       std::span<const std::byte> stacks = i.stacks.bytes, heap = i.heap.bytes;
-      for (const tasklet& t : i.tasklets) claim(t, take(stacks, t.stack_size));
+      for (const tasklet& t : i.tasklets) claim(t);
       for (const block& b : i.blocks) claim(b, i.spans[b.span], take(heap, i.spans[b.span].cell_size));
       // Any place will do for the rest, but for those that somebody else has to come back to.
-      stacks = i.stacks.bytes;
       for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
         settle(i.tasklets[n], records_[n], take(stacks, i.tasklets[n].stack_size));
       }
@@ -176,7 +174,7 @@ class home {
   record* record_of(std::size_t tasklet) const { return records_[tasklet]; }
 
  private:
-  void claim(const tasklet& t, std::span<const std::byte> stack) {
+  void claim(const tasklet& t) {
     const auto size_class = slots::class_of(t.slot_size);
     if (!size_class) {
       damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
@@ -197,12 +195,10 @@ class home {
     } else {
       r->stack = slots::acquire_at(t.slot, *size_class);
       if (r->stack == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
-      slots::clear(*r->stack);  // others' leftovers are not among what it has used
     }
     if (t.live < r->stack->floor() || t.live + t.stack_size != r->stack->top()) {
       damaged(file_, "STACKS", "a stack that does not lie in its slot");
     }
-    if (!t.sliced) fill(t.live, stack);
   }
 
   /// What needs no address of its own.
@@ -211,7 +207,6 @@ class home {
       slices::settle(*r->owner, r);
     } else if (t.state == state::not_started) {
       r->stack = slots::acquire(r->size_class);
-      slots::clear(*r->stack);
     } else if (is_parked(t) && t.sliced) {
       slices::put_away(r, stack);
     }
@@ -278,7 +273,7 @@ detail::wake wake_of(waking w) {
   return detail::wake::normally;
 }
 
-void fill(record* r, const tasklet& t, const module_map& modules) {
+void fill(record* r, const tasklet& t, std::span<const std::byte> stack, const module_map& modules) {
   r->handles = t.handles;
   r->extras = modules.as<detail::extras*>(t.extras);
   r->atomic = t.atomic;
@@ -290,6 +285,7 @@ void fill(record* r, const tasklet& t, const module_map& modules) {
   r->state = detail::state::paused;
   detail::begin_life(r);
   if (!t.sliced) r->stack->user = r;
+  detail::prepare_stack(r);
   if (t.state == state::not_started) {
     r->body = modules.as<detail::body>(t.body);
     r->closure = modules.as<void*>(t.closure);
@@ -308,8 +304,8 @@ void fill(record* r, const tasklet& t, const module_map& modules) {
         store(r->cargo + 8 * i, modules.word_for(t.transfer[i]));
       }
     }
+    if (!t.sliced) fill(t.live, stack);
   }
-  detail::prepare_stack(r);
 }
 
 /// Whether all of a channel at this address is in what the image carries.
@@ -375,7 +371,10 @@ stackless::tasklet restore(image i, std::string_view file) {
   detail::reclaim_departed(detail::here());
   home where(i, file);
 
-  for (std::size_t n = 0; n != i.tasklets.size(); ++n) fill(where.record_of(n), i.tasklets[n], modules);
+  std::span<const std::byte> stacks = i.stacks.bytes;
+  for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
+    fill(where.record_of(n), i.tasklets[n], take(stacks, i.tasklets[n].stack_size), modules);
+  }
   for (const channel& c : i.channels) fill(c, i, where, modules);
 
   record* first = where.record_of(0);

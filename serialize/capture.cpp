@@ -41,7 +41,9 @@ class capturer {
     image_.roots = static_cast<std::uint32_t>(roots.size());
     module_index(0);  // the program
     image_.tasklets.reserve(reach_.tasklets().size());
+    image_.stacks.bytes.reserve(reach_.stack_bytes());
     image_.blocks.reserve(reach_.blocks().size());
+    image_.heap.bytes.reserve(reach_.heap_bytes());
     for (const auto& m : reach_.tasklets()) add(m);
     std::pmr::vector<bool> listed(reach_.tasklets().size(), false, scratch());
     for (const auto& m : reach_.tasklets()) add_channel(*m.record, listed);

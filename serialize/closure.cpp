@@ -95,6 +95,7 @@ void closure::visit(record* r) {
     follow(reinterpret_cast<std::uintptr_t>(parked.fp));
     follow(reinterpret_cast<std::uintptr_t>(parked.base));
     scan(stack.bytes);
+    stack_bytes_ += stack.bytes.size();
     if (r->sliced) shared_.insert(r->stack);
   }
   if (r->blocked() && arch::region::contains(reinterpret_cast<std::uintptr_t>(r->blocked_on.get()))) {
@@ -111,7 +112,9 @@ void closure::follow(std::uintptr_t word) {
   if (!arch::region::contains(word)) return;
   if (const heap::block b = heap::find(word)) {
     if (slices::keep(b)) return;
-    if (known_.insert(b.begin).second) blocks_.push_back(b);
+    if (!known_.insert(b.begin).second) return;
+    blocks_.push_back(b);
+    heap_bytes_ += b.size;
     return;
   }
   record* r = records::find(word);

@@ -50,6 +50,10 @@ class closure {
   /// By address.
   std::span<const heap::block> blocks() const { return blocks_; }
 
+  /// Bytes of all their stacks, and of all blocks.
+  std::size_t stack_bytes() const { return stack_bytes_; }
+  std::size_t heap_bytes() const { return heap_bytes_; }
+
   bool carries(const detail::record* r) const { return index_.contains(r); }
   std::uint32_t index_of(const detail::record* r) const { return index_.at(r); }
 
@@ -66,6 +70,8 @@ class closure {
 
   std::pmr::vector<member> tasklets_{scratch()};
   std::pmr::vector<heap::block> blocks_{scratch()};
+  std::size_t stack_bytes_ = 0;
+  std::size_t heap_bytes_ = 0;
   std::pmr::monotonic_buffer_resource nodes_{scratch()};  ///< of those that follow
   std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{&nodes_};
   std::pmr::unordered_set<std::uintptr_t> known_{&nodes_};  ///< beginnings of `blocks_`

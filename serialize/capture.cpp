@@ -239,7 +239,7 @@ class capturer {
   static return_address find_return_address(std::span<const std::byte> frame, std::uintptr_t target) {
     const auto holds = [&](std::size_t i) { return load<std::uint64_t>(&frame[i]) == target; };
     if constexpr (this_machine == machine::x86_64) {
-      return holds(frame.size() - 8) ? return_address::fixed : return_address::none;
+      return !frame.empty() && holds(frame.size() - 8) ? return_address::fixed : return_address::none;
     }
     std::size_t places = 0;
     for (std::size_t i = 0; i != frame.size(); i += 8) places += holds(i);

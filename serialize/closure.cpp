@@ -136,8 +136,8 @@ bool closure::stays_behind(std::uintptr_t word) const {
   if (there->kind == extent_kind::heap) return slices::keep(heap::find(word));
   if (there->kind != extent_kind::slot) return false;
   const slot& place = *static_cast<const slot*>(there);
-  // Below what is live of a stack lies nothing, but a word that leads there can be a number in which a piece of an old
-  // address is left.
+  // All of the slot counts, not just what is live: a number in which a piece of an old address is left can look as if it
+  // led below.
   if (place.home != nullptr) return !shared_.contains(&place);
   return place.user != nullptr && !carries(place.user);
 }

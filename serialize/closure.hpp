@@ -31,7 +31,6 @@ struct live_stack {
   std::uintptr_t begin = 0;  ///< its lowest address, when it is in place
   std::span<const std::byte> bytes;
 
-  live_stack() = default;
   explicit live_stack(detail::record*);
 };
 

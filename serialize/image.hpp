@@ -112,6 +112,9 @@ struct tasklet {
   std::uint64_t live = 0;        ///< address of the first live byte of its stack
   std::uint64_t stack_size = 0;  ///< bytes from there on, in image::stacks
   std::size_t frame_count = 0;   ///< in image::frames, innermost first, the trampoline last; the first begins at sp
+
+  /// Only then it has a stack.
+  bool parked() const { return state == state::paused || state == state::sending || state == state::receiving; }
 };
 
 /// A channel that carried tasklets wait on.

@@ -39,10 +39,6 @@ void append(std::pmr::vector<std::byte>& to, std::span<const std::byte> bytes) {
   to.insert(to.end(), bytes.begin(), bytes.end());
 }
 
-bool is_parked(const tasklet& t) {
-  return t.state == state::paused || t.state == state::sending || t.state == state::receiving;
-}
-
 class reader {
  public:
   reader(std::span<const std::byte> bytes, std::string_view file, const address_range& region)
@@ -170,7 +166,7 @@ void reader::tasklets() {
     if (t.state == state::sending ? t.has_value == t.sends_failure : t.has_value && t.state != state::paused)
       in.fail(numbered("tasklet", i,
                        t.has_value ? "it holds a value in a state that has none" : "it sends no value"));
-    if (is_parked(t)) parked_part(t, in, stacks, slot);
+    if (t.parked()) parked_part(t, in, stacks, slot);
   }
   in.finish();
   stacks.finish();
@@ -212,7 +208,7 @@ void reader::frames() {
   image_.frames.reserve(in.left() / least_frame);
   for (std::size_t i = 0; i != image_.tasklets.size(); ++i) {
     tasklet& t = image_.tasklets[i];
-    if (!is_parked(t)) continue;
+    if (!t.parked()) continue;
     const std::size_t count = in.count(least_frame);
     if (count == 0) in.fail(numbered("tasklet", i, "no frame"));
     t.frame_count = count;

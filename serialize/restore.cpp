@@ -143,8 +143,6 @@ void fill(std::uint64_t address, std::span<const std::byte> bytes) {
   if (!bytes.empty()) std::memcpy(pointer<void>(address), bytes.data(), bytes.size());
 }
 
-bool is_parked(const tasklet& t) { return t.state != state::dead && t.state != state::not_started; }
-
 /// The addresses that an image comes back to, taken one by one; given back unless they are kept.
 class home {
  public:
@@ -188,7 +186,7 @@ class home {
     r->owner = &detail::here();
     r->sliced = t.sliced;
     r->size_class = *size_class;
-    r->started = is_parked(t);
+    r->started = t.parked();
     if (!r->started) return;
     if (t.sliced) {
       if (!slices::come_home(r, t.slot)) refuse_taken("a stack", t.slot, t.slot_size);
@@ -207,7 +205,7 @@ class home {
       slices::settle(*r->owner, r);
     } else if (t.state == state::not_started) {
       r->stack = slots::acquire(r->size_class);
-    } else if (is_parked(t) && t.sliced) {
+    } else if (t.parked() && t.sliced) {
       slices::put_away(r, stack);
     }
   }

@@ -15,10 +15,6 @@ void require(bool holds, const char* rule) {
   if (!holds) throw std::logic_error(std::string("stackless: an image that no file can hold: ") + rule);
 }
 
-bool is_parked(const tasklet& t) {
-  return t.state == state::paused || t.state == state::sending || t.state == state::receiving;
-}
-
 class writer {
  public:
   writer(const image& what, std::pmr::vector<std::byte>& bytes) : what_(what), bytes_(bytes), out_(bytes) {}
@@ -117,8 +113,8 @@ class writer {
       out_.u8(t.has_value);
       if (t.has_value)
         for (const value& v : t.transfer) put(v);
-      require(is_parked(t) == (t.slot != 0), "a tasklet has a stack exactly when it is parked");
-      if (!is_parked(t)) continue;
+      require(t.parked() == (t.slot != 0), "a tasklet has a stack exactly when it is parked");
+      if (!t.parked()) continue;
       put(t.pc);
       put(t.fp);
       put(t.base);
@@ -139,7 +135,7 @@ class writer {
   void frames() {
     std::span<const frame> left = what_.frames;
     for (const tasklet& t : what_.tasklets) {
-      if (!is_parked(t)) continue;
+      if (!t.parked()) continue;
       out_.varint(t.frame_count);
       require(t.frame_count <= left.size(), "there are fewer frames than the tasklets say");
       for (const frame& f : take(left, t.frame_count)) {

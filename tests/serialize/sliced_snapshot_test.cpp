@@ -290,6 +290,13 @@ TEST_F(sliced_snapshots, own_stack_does_not_come_back_to_where_others_share_one)
   expect_home_taken(moved(saved, slot_of(neighbour)->begin), "other tasklets share their stacks' addresses");
 }
 
+TEST_F(sliced_snapshots, slot_that_others_share_is_not_another_one_in_its_middle) {
+  const tasklet neighbour = keeper('n');
+  const bytes saved = saved_in_child([] { return keeper('t'); });
+  expect_home_taken(moved(saved, slot_of(neighbour)->begin + stackless::arch::granule_size),
+                    "other tasklets share their stacks' addresses");
+}
+
 /// Holds what somebody else holds as well.
 tasklet holder(const std::shared_ptr<int>& shared) {
   tasklet t(

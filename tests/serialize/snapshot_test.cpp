@@ -419,6 +419,35 @@ int down(int n) {
   return down(n - 1) + 1;
 }
 
+void wait_with(std::size_t bytes) {
+  auto* const block = static_cast<volatile char*>(__builtin_alloca(bytes));
+  block[0] = 1;
+  stackless::schedule_remove();
+  block[bytes - 1] = 1;
+}
+
+TEST_F(snapshots, frames_of_those_that_wait_at_the_same_place_are_each_ones_own) {
+  std::vector<tasklet> all;
+  for (const std::size_t bytes : {100, 1000, 100, 500}) all.emplace_back(wait_with, bytes);
+  stackless::run();
+  std::vector<stackless::detail::record*> records;
+  for (const tasklet& t : all) records.push_back(stackless::tasklet_access::record(t));
+  const auto together = stackless::snapshot::capture(records);
+  std::span<const stackless::snapshot::frame> left = together.frames;
+  for (std::size_t i = 0; i != all.size(); ++i) {
+    const auto frames = stackless::snapshot::take(left, together.tasklets[i].frame_count);
+    const auto alone = stackless::snapshot::capture({&records[i], 1});
+    ASSERT_EQ(frames.size(), alone.frames.size());
+    for (std::size_t j = 0; j != frames.size(); ++j) {
+      EXPECT_EQ(frames[j].pc, alone.frames[j].pc);
+      EXPECT_EQ(frames[j].size, alone.frames[j].size);
+      EXPECT_EQ(frames[j].found, alone.frames[j].found);
+    }
+  }
+  EXPECT_TRUE(left.empty());
+  EXPECT_LT(together.tasklets[0].stack_size, together.tasklets[1].stack_size);
+}
+
 TEST_F(snapshots, depth_is_limited_by_the_stack_alone) {
   constexpr int depth = STACKLESS_ASAN ? 500 : 1000;
   tasklet u = brought_back([] {

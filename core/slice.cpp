@@ -1,11 +1,9 @@
 #include "core/slice.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "arch/frames.hpp"
 #include "core/inbox.hpp"
@@ -29,16 +27,15 @@ struct slicer {
     bool result;
   };
 
-  explicit slicer(arch::detour come_back) : way_back(detour_by(come_back)) {}
-
   arch::context detour_by(arch::detour d) const {
     return arch::detoured_context(reinterpret_cast<void*>(landing->top()), d);
   }
 
-  slot* const landing = slots::acquire(0);  ///< the stack on which slices are moved
-  const arch::context way_back;             ///< of all who are away
-  std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
-  std::size_t next = 0;
+  slot* landing = nullptr;  ///< the stack on which slices are moved
+  arch::context way_back{};  ///< of all who are away
+  slot* latest = nullptr;    ///< given last to one who settled; ring of those that are shared
+  std::size_t opened = 0;    ///< so many are in it
+  std::size_t count = shared_slots().count;
   unsigned size_class = ordinary_size_class;
   visit visiting{};
 };
@@ -52,6 +49,9 @@ using detail::record;
 using detail::scheduler;
 using detail::slice;
 using detail::slicer;
+
+/// Neither it nor its slots are in the heap: addresses that are left on a stack would take it along into snapshots.
+constinit thread_local slicer this_slicer;
 
 [[noreturn]] void refuse_to_lose(std::size_t size) noexcept {
   std::fprintf(stderr,
@@ -137,15 +137,39 @@ arch::context* pay_visit(arch::context* to) noexcept {
 }
 
 slicer& slicer_of(scheduler& s) {
-  if (s.slicer == nullptr) s.slicer = new slicer(come_back);
+  if (s.slicer == nullptr) {
+    slicer& mine = this_slicer;
+    mine = {.landing = slots::acquire(0)};
+    mine.way_back = mine.detour_by(come_back);
+    s.slicer = &mine;
+  }
   return *s.slicer;
 }
 
-/// Goes when the last tasklet has left it.
-void retire(slot* place) noexcept {
-  if (place == nullptr) return;
-  place->retired = true;
-  if (place->tenants == 0) slots::release(place);
+/// It is the next in turn.
+void enter_ring(slicer& mine, slot* place) noexcept {
+  if (mine.latest == nullptr) mine.latest = place->next_shared = place;
+  place->next_shared = std::exchange(mine.latest->next_shared, place);
+  ++mine.opened;
+}
+
+void leave_ring(slicer& mine, slot* place) noexcept {
+  slot* before = mine.latest;
+  while (before->next_shared != place) before = before->next_shared;
+  before->next_shared = place->next_shared;
+  place->next_shared = nullptr;
+  if (mine.latest == place) mine.latest = before != place ? before : nullptr;
+  --mine.opened;
+}
+
+/// Each of the ring goes when the last tasklet has left it.
+void retire_all(slicer& mine) noexcept {
+  while (mine.latest != nullptr) {
+    slot* const place = mine.latest->next_shared;
+    leave_ring(mine, place);
+    place->retired = true;
+    if (place->tenants == 0) slots::release(place);
+  }
 }
 
 slot* open(slot* place, const scheduler& to) noexcept {
@@ -172,10 +196,9 @@ slot* shared_at(const scheduler& s, std::uintptr_t word) noexcept {
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
-  slot*& place = mine.shared[mine.next];
-  if (place == nullptr) place = open(slots::acquire(mine.size_class), s);
-  mine.next = (mine.next + 1) % mine.shared.size();
-  move_in(place, r);
+  if (mine.opened != mine.count) enter_ring(mine, open(slots::acquire(mine.size_class), s));
+  mine.latest = mine.latest->next_shared;
+  move_in(mine.latest, r);
 }
 
 bool come_home(record* r, std::uintptr_t begin) {
@@ -214,9 +237,8 @@ unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
 
 void share(scheduler& s, std::size_t count, unsigned size_class) {
   slicer& mine = slicer_of(s);
-  std::vector<slot*> shared(count);
-  for (slot* place : std::exchange(mine.shared, std::move(shared))) retire(place);
-  mine.next = 0;
+  retire_all(mine);
+  mine.count = count;
   mine.size_class = size_class;
 }
 
@@ -264,7 +286,7 @@ bool assign(record* r, const scheduler& to) noexcept {
   slot* const place = r->stack;
   if (place->home == &to) return true;
   if (place->home != &detail::nobody && place->tenants != 1) return false;
-  if (slicer* mine = detail::mine().slicer) std::ranges::replace(mine->shared, place, nullptr);
+  if (place->next_shared != nullptr) leave_ring(*detail::mine().slicer, place);
   place->retired = true;
   place->home = &to;
   return true;
@@ -280,9 +302,8 @@ void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }
 void close(scheduler& s) noexcept {
   slicer* const mine = std::exchange(s.slicer, nullptr);
   if (mine == nullptr) return;
-  for (slot* place : mine->shared) retire(place);
+  retire_all(*mine);
   slots::release(mine->landing);
-  delete mine;
 }
 
 }  // namespace slices

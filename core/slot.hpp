@@ -27,7 +27,8 @@ struct slot : arch::extent {
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
   std::uintptr_t shared_top = 0;            ///< top(), which they ask for at each move
-  bool retired = false;                     ///< shared: nobody new settles in it
+  slot* next_shared = nullptr;              ///< ring of those that the home has for new ones: next in turn
+  bool retired = false;                     ///< nobody new settles in it
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
 

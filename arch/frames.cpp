@@ -45,6 +45,11 @@ void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noe
   copy_unchecked(to, from, bytes);
 }
 
+void make_copy(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
+  std::memcpy(to, from, bytes);
+  std::memset(to + bytes, 0, shadow_bytes(bytes));
+}
+
 }  // namespace arch
 STACKLESS_END
 

@@ -22,6 +22,9 @@ std::size_t size_of_copy(std::size_t bytes) noexcept;
 void copy_frames_out(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
 void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
 
+/// Makes a copy of frames of which nothing is known but the bytes: all of them may be used.
+void make_copy(std::byte* to, const std::byte* from, std::size_t bytes) noexcept;
+
 #else
 
 /// What a copy takes.
@@ -41,6 +44,8 @@ inline void copy_frames_out(std::byte* to, const std::byte* from, std::size_t by
 inline void copy_frames_in(std::byte* to, const std::byte* from, std::size_t bytes) noexcept {
   copy_frames_out(to, from, bytes);
 }
+
+inline void make_copy(std::byte* to, const std::byte* from, std::size_t bytes) noexcept { std::memcpy(to, from, bytes); }
 
 #endif
 

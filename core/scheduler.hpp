@@ -18,7 +18,8 @@ bool is_abroad(const record* r) noexcept;
 /// Throws state_error if it does.
 void refuse_abroad(const record* r);
 
-/// Makes ready what `r` runs on, its slot; one that has not started will begin in tasklet_entry.
+/// Makes ready what `r` runs on, its slot, with whose bytes nothing has been done yet; one that has not started will begin
+/// in tasklet_entry.
 void prepare_stack(record* r);
 
 /// `r`, which will not run any more, has no stack afterwards.

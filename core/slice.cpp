@@ -1,17 +1,16 @@
 #include "core/slice.hpp"
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 #include <utility>
-#include <vector>
 
 #include "arch/frames.hpp"
 #include "core/heap.hpp"
 #include "core/hooks.hpp"
 #include "core/inbox.hpp"
 #include "core/options.hpp"
+#include "core/record.hpp"
 #include "core/scheduler.hpp"
 #include "core/slot.hpp"
 
@@ -37,16 +36,15 @@ struct slicer {
     record* to;
   };
 
-  explicit slicer(arch::detour come_back) : way_back(detour_by(come_back)) {}
-
   arch::context detour_by(arch::detour d) const {
     return arch::detoured_context(reinterpret_cast<void*>(landing->top()), d);
   }
 
-  slot* const landing = slots::acquire(0);  ///< the stack on which slices are moved
-  const arch::context way_back;             ///< of all who are away
-  std::vector<slot*> shared = std::vector<slot*>(shared_slots().count);  ///< given in turn to those who settle
-  std::size_t next = 0;
+  slot* landing = nullptr;  ///< the stack on which slices are moved
+  arch::context way_back{};  ///< of all who are away
+  slot* latest = nullptr;    ///< given last to one who settled; ring of those that are shared
+  std::size_t opened = 0;    ///< so many are in it
+  std::size_t count = shared_slots().count;
   unsigned size_class = ordinary_size_class;
   bool strict = false;  ///< those who settle share none
   visit visiting{};
@@ -63,6 +61,9 @@ using detail::scheduler;
 using detail::slice;
 using detail::slicer;
 
+/// Neither it nor its slots are in the heap: addresses that are left on a stack would take it along into snapshots.
+constinit thread_local slicer this_slicer;
+
 [[noreturn]] void refuse_to_lose(std::size_t size) noexcept {
   std::fprintf(stderr,
                "stackless: error: out of memory for a sliced stack of %zu bytes that has to leave its slot: the tasklet "
@@ -71,19 +72,27 @@ using detail::slicer;
   std::abort();
 }
 
+slice* make_block(void* memory, record* r, std::uint32_t size) noexcept {
+  slice* const block = new (memory) slice;
+  block->room = size;
+  block->of = r;
+  return r->away = block;
+}
+
+/// What a block takes.
+std::size_t size_of_block(std::size_t size) noexcept { return sizeof(slice) + arch::size_of_copy(size); }
+
 /// The block that it had last, if that fits, or another.
 slice* block_for(record* r, std::uint32_t size) noexcept {
-  slice* block = r->away;
+  slice* const block = r->away;
   if (block != nullptr) {
     if (size <= block->room && block->room / 2 <= size) return block;
     heap::deallocate(block);
   }
   arch::region::failure why;
-  void* const memory = heap::try_allocate(sizeof(slice) + arch::size_of_copy(size), alignof(slice), why);
+  void* const memory = heap::try_allocate(size_of_block(size), alignof(slice), why);
   if (memory == nullptr) refuse_to_lose(size);
-  block = new (memory) slice;
-  block->room = size;
-  return r->away = block;
+  return make_block(memory, r, size);
 }
 
 bool is_strict(const slot& s) noexcept { return s.sole_tenant != nullptr; }
@@ -155,27 +164,23 @@ arch::context* pay_visit(arch::context* to) noexcept {
 }
 
 slicer& slicer_of(scheduler& s) {
-  if (s.slicer == nullptr) s.slicer = new slicer(come_back);
+  if (s.slicer == nullptr) {
+    slicer& mine = this_slicer;
+    mine = {.landing = slots::acquire(0)};
+    mine.way_back = mine.detour_by(come_back);
+    s.slicer = &mine;
+  }
   return *s.slicer;
 }
 
-slot* acquire_for(const scheduler& s, unsigned size_class) {
-  slot* const place = slots::acquire(size_class);
-  place->home = &s;
+slot* open(slot* place, const scheduler& to) noexcept {
+  place->home = &to;
   return place;
 }
 
-/// One of those that are shared, in turn.
-slot* next_shared(const scheduler& s, slicer& mine) {
-  slot*& place = mine.shared[mine.next];
-  if (place == nullptr) place = acquire_for(s, mine.size_class);
-  mine.next = (mine.next + 1) % mine.shared.size();
-  return place;
-}
-
-/// One for `r` alone. It is closed at once, so that the kernel can refuse where it can be told.
-slot* strict_slot(const scheduler& s, const slicer& mine, record* r) {
-  slot* const place = acquire_for(s, mine.size_class);
+/// `place`, which nobody lives in, is for `r` alone. It is closed at once, so that the kernel can refuse where it can be
+/// told; then the slot is given back.
+slot* make_strict(slot* place, record* r) {
   place->retired = true;
   place->sole_tenant = r;
   try {
@@ -187,21 +192,80 @@ slot* strict_slot(const scheduler& s, const slicer& mine, record* r) {
   return place;
 }
 
-/// Goes when the last tasklet has left it.
-void retire(slot* place) noexcept {
-  if (place == nullptr) return;
-  place->retired = true;
-  if (place->tenants == 0) slots::release(place);
+/// It is the next in turn.
+void enter_ring(slicer& mine, slot* place) noexcept {
+  if (mine.latest == nullptr) mine.latest = place->next_shared = place;
+  place->next_shared = std::exchange(mine.latest->next_shared, place);
+  ++mine.opened;
+}
+
+void leave_ring(slicer& mine, slot* place) noexcept {
+  slot* before = mine.latest;
+  while (before->next_shared != place) before = before->next_shared;
+  before->next_shared = place->next_shared;
+  place->next_shared = nullptr;
+  if (mine.latest == place) mine.latest = before != place ? before : nullptr;
+  --mine.opened;
+}
+
+/// Each of the ring goes when the last tasklet has left it.
+void retire_all(slicer& mine) noexcept {
+  while (mine.latest != nullptr) {
+    slot* const place = mine.latest->next_shared;
+    leave_ring(mine, place);
+    place->retired = true;
+    if (place->tenants == 0) slots::release(place);
+  }
+}
+
+/// One of those that are shared, in turn.
+slot* next_shared(const scheduler& s, slicer& mine) {
+  if (mine.opened != mine.count) enter_ring(mine, open(slots::acquire(mine.size_class), s));
+  return mine.latest = mine.latest->next_shared;
+}
+
+void move_in(slot* place, record* r) noexcept {
+  ++place->tenants;
+  r->stack = place;
+  r->size_class = place->size_class;
+}
+
+/// The slot in which tasklets of this thread take turns; nullptr if the word leads to none.
+slot* shared_at(const scheduler& s, std::uintptr_t word) noexcept {
+  arch::extent* const there = arch::region::find(word);
+  if (there == nullptr || there->kind != extent_kind::slot) return nullptr;
+  slot* const place = static_cast<slot*>(there);
+  return place->home == &s ? place : nullptr;
 }
 
 }  // namespace
 
 void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
-  slot* const place = mine.strict ? strict_slot(s, mine, r) : next_shared(s, mine);
-  ++place->tenants;
-  r->stack = place;
-  r->size_class = mine.size_class;
+  move_in(mine.strict ? make_strict(open(slots::acquire(mine.size_class), s), r) : next_shared(s, mine), r);
+}
+
+bool come_home(record* r, std::uintptr_t begin) {
+  scheduler& s = *r->owner;
+  slot* place = shared_at(s, begin);
+  if (place == nullptr) {
+    place = slots::acquire_at(begin, r->size_class);
+    if (place == nullptr) return false;
+    open(place, s)->retired = true;  // it is there for those who have to come back to it
+    if (slicer_of(s).strict) make_strict(place, r);
+  } else if (place->begin != begin || place->size_class != r->size_class || is_strict(*place)) {
+    return false;
+  }
+  move_in(place, r);
+  return true;
+}
+
+void put_away(record* r, std::span<const std::byte> live) {
+  const auto size = static_cast<std::uint32_t>(live.size());
+  slice* const block = make_block(heap::allocate(size_of_block(size), alignof(slice)), r, size);
+  block->size = size;
+  arch::make_copy(block->bytes(), live.data(), size);
+  r->context = slicer_of(*r->owner).way_back;
 }
 
 void prepare(record* r) noexcept { r->context = r->owner->slicer->way_back; }
@@ -227,9 +291,8 @@ unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
 
 void share(scheduler& s, std::size_t count, unsigned size_class, bool strict) {
   slicer& mine = slicer_of(s);
-  std::vector<slot*> shared(count);
-  for (slot* place : std::exchange(mine.shared, std::move(shared))) retire(place);
-  mine.next = 0;
+  retire_all(mine);
+  mine.count = count;
   mine.size_class = size_class;
   mine.strict = strict;
 }
@@ -268,11 +331,19 @@ bool hold(const void* address) noexcept {
   return there != nullptr && there->kind == extent_kind::slot && static_cast<const slot*>(there)->home != nullptr;
 }
 
+// The block can be anybody's, and in use.
+__attribute__((no_sanitize("address", "thread"))) bool keep(const heap::block& b) noexcept {
+  if (b.size < sizeof(slice)) return false;
+  const auto* const block = reinterpret_cast<const slice*>(b.begin);
+  const record* const r = records::find(reinterpret_cast<std::uintptr_t>(block->of));
+  return r != nullptr && r->sliced && r->started && r->alive() && r->away == block;
+}
+
 bool assign(record* r, const scheduler& to) noexcept {
   slot* const place = r->stack;
   if (place->home == &to) return true;
   if (place->home != &detail::nobody && place->tenants != 1) return false;
-  if (slicer* mine = detail::mine().slicer) std::ranges::replace(mine->shared, place, nullptr);
+  if (place->next_shared != nullptr) leave_ring(*detail::mine().slicer, place);
   place->retired = true;
   place->home = &to;
   return true;
@@ -288,9 +359,8 @@ void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }
 void close(scheduler& s) noexcept {
   slicer* const mine = std::exchange(s.slicer, nullptr);
   if (mine == nullptr) return;
-  for (slot* place : mine->shared) retire(place);
+  retire_all(*mine);
   slots::release(mine->landing);
-  delete mine;
 }
 
 }  // namespace slices

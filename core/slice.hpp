@@ -15,6 +15,8 @@
 
 #include <stackless/detail/scheduler.hpp>
 
+#include "core/heap.hpp"
+
 STACKLESS_BEGIN
 namespace detail {
 
@@ -23,6 +25,7 @@ struct alignas(16) slice {
   arch::context context;  ///< as it goes on
   std::uint32_t size;     ///< of the live bytes
   std::uint32_t room;     ///< for so many
+  record* of;             ///< whose they are
 
   std::byte* bytes() { return reinterpret_cast<std::byte*>(this + 1); }
 };
@@ -57,6 +60,14 @@ std::span<std::byte> live_bytes(detail::record* r) noexcept;
 using visitor = bool (*)(detail::record* r, void* argument);
 bool in_place(detail::record* r, visitor f, void* argument);
 
+/// `r`, which a snapshot brings back and which has no stack, gets its place in the slot that begins there, among those
+/// who have theirs there. False, and nothing changed, if the addresses are others'. Throws memory_error.
+bool come_home(detail::record* r, std::uintptr_t begin);
+
+/// These are the live bytes of `r`, which has come home. The suspended words are whatever is put into context_of(r).
+/// Throws memory_error.
+void put_away(detail::record* r, std::span<const std::byte> live);
+
 /// `r` is about to move from this thread to another, or from one that has ended to this. False if others use its slot
 /// who belong elsewhere.
 bool assign(detail::record* r, const detail::scheduler& to) noexcept;
@@ -66,6 +77,9 @@ void arrive(detail::scheduler& to, detail::record* r);
 
 /// `address` is on a stack that shares its slot.
 bool hold(const void* address) noexcept;
+
+/// The stack of somebody waits in this block.
+bool keep(const heap::block&) noexcept;
 
 /// Those who settle from now on share so many slots of this size, or if they are strict share none.
 void share(detail::scheduler&, std::size_t count, unsigned size_class, bool strict);

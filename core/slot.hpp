@@ -26,7 +26,8 @@ struct slot : arch::extent {
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
   const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
   std::uint32_t tenants = 0;                ///< so many of them
-  bool retired = false;                     ///< shared: nobody new settles in it
+  slot* next_shared = nullptr;              ///< ring of those that the home has for new ones: next in turn
+  bool retired = false;                     ///< nobody new settles in it
   detail::record* sole_tenant = nullptr;    ///< nobody else may see what is in it: closed while its stack is away
   bool closed = false;                      ///< an access faults
   slot* next_free = nullptr;

@@ -90,15 +90,14 @@ void settle(record* r) {
   } else {
     r->stack = slots::acquire(r->size_class);
     r->stack->user = r;
-    if (r->extras != nullptr && r->extras->measured) slots::clear(*r->stack);
   }
   r->started = false;
   prepare_stack(r);
 }
 
-
 void prepare_stack(record* r) {
   const slot& s = *r->stack;
+  if (!r->sliced && r->extras != nullptr && r->extras->measured) slots::clear(s);
   if (!r->started && r->sliced) {
     slices::prepare(r);
   } else if (!r->started) {

@@ -36,10 +36,11 @@ void recursion(long depth) {
 }
 
 /// Holds as many tasklets, each of which waits to add its number.
+template <stackless::stack kind>
 void crowd(long size) {
   std::pmr::vector<stackless::tasklet> all(stackless::heap::memory_resource());
   for (long i = 1; i <= size; ++i) {
-    all.push_back(stackless::tasklet([i] {
+    all.push_back(stackless::tasklet({.stack = kind}, [i] {
       stackless::schedule_remove();
       result += i;
     }));
@@ -88,17 +89,18 @@ void load(benchmark::State& state, void (*f)(long), long size) {
   finish(state, 1, right);
 }
 
-void add_both(const plan& p, const std::string& what, void (*f)(long), long size) {
-  add(p, "snapshot/save " + what, "stackless", save, f, size);
-  add(p, "snapshot/load " + what, "stackless", load, f, size)->UseManualTime();
+void add_both(const plan& p, const std::string& what, const std::string& who, void (*f)(long), long size) {
+  add(p, "snapshot/save " + what, who, save, f, size);
+  add(p, "snapshot/load " + what, who, load, f, size)->UseManualTime();
 }
 
 }  // namespace
 
 void add_snapshot(const plan& p) {
   if (p.stage != stage::one_thread) return;
-  add_both(p, "a recursion 9 deep", recursion, 9);
-  add_both(p, "10,000 tasklets", crowd, 10'000);
+  add_both(p, "a recursion 9 deep", "stackless", recursion, 9);
+  add_both(p, "10,000 tasklets", "stackless", crowd<stackless::stack::own>, 10'000);
+  add_both(p, "10,000 tasklets", "stackless, sliced", crowd<stackless::stack::sliced>, 10'000);
 }
 
 }  // namespace perf

@@ -1,7 +1,9 @@
 #include "serialize/capture.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include <stackless/snapshot_error.hpp>
@@ -9,6 +11,7 @@
 #include "arch/metadata.hpp"
 #include "arch/unwind.hpp"
 #include "core/access.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 #include "serialize/classify.hpp"
 #include "serialize/closure.hpp"
@@ -37,11 +40,14 @@ class capturer {
     image_.library = STACKLESS_VERSION;
     image_.roots = static_cast<std::uint32_t>(roots.size());
     module_index(0);  // the program
+    image_.tasklets.reserve(reach_.tasklets().size());
+    image_.stacks.bytes.reserve(reach_.stack_bytes());
+    image_.blocks.reserve(reach_.blocks().size());
+    image_.heap.bytes.reserve(reach_.heap_bytes());
     for (const auto& m : reach_.tasklets()) add(m);
     std::pmr::vector<bool> listed(reach_.tasklets().size(), false, scratch());
     for (const auto& m : reach_.tasklets()) add_channel(*m.record, listed);
     for (const heap::block& b : reach_.blocks()) add(b);
-    std::ranges::sort(image_.words, {}, &word::address);
   }
 
   image take() && { return std::move(image_); }
@@ -75,28 +81,35 @@ class capturer {
     return meaning_of(word_of(pointer));
   }
 
-  /// The bytes at `from`, with every word that is not restored as it lies there set to zero and listed.
-  std::pmr::vector<std::byte> copy(std::span<const std::byte> from) {
-    std::pmr::vector<std::byte> bytes(from.size(), scratch());
-    copy_words(bytes.data(), from);
-    for (std::size_t i = 0; i != bytes.size(); i += 8) {
-      const value v = meaning_of(word_at(bytes.data() + i));
+  /// Takes the bytes at `from` along. Returns their offset.
+  static std::size_t append(payload& to, std::span<const std::byte> from) {
+    const std::size_t offset = to.bytes.size();
+    to.bytes.resize(offset + from.size());
+    copy_words(&to.bytes[offset], from);
+    return offset;
+  }
+
+  /// From `offset` on, every word that is not restored as it lies there is set to zero and listed.
+  void name_words(payload& of, std::size_t offset) {
+    for (; offset != of.bytes.size(); offset += 8) {
+      std::byte* const at = &of.bytes[offset];
+      const value v = meaning_of(load<std::uint64_t>(at));
       if (v.means == meaning::data) continue;
-      std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(i), 8, std::byte{});
-      image_.words.push_back({.address = word_of(from.data()) + i, .what = v});
+      store(at, std::uint64_t{0});
+      of.words.push_back({.offset = offset, .what = v});
     }
-    return bytes;
   }
 
   void add(const closure::member& m) {
-    const record& r = *m.record;
-    tasklet& t = image_.tasklets.emplace_back(scratch());
+    record& r = *m.record;
+    tasklet& t = image_.tasklets.emplace_back();
     t.home = word_of(&r);
     t.handles = m.handles;
     t.state = state_of(r);
     t.block_trap = r.block_trap;
     t.atomic = r.atomic;
     t.sends_failure = r.sends_failure;
+    t.sliced = r.sliced;
     t.slot_size = slots::size_of(r.size_class);
     t.extras = meaning_of(r.extras);
     if (t.state == state::dead) return;
@@ -109,19 +122,22 @@ class capturer {
       t.closure = meaning_of(r.closure);
       return;
     }
-    t.pc = meaning_of(r.context.pc);
-    t.fp = meaning_of(r.context.fp);
-    t.base = meaning_of(r.context.base);
-    t.sp = word_of(r.context.sp);
+    const arch::context& parked = slices::context_of(&r);
+    t.pc = meaning_of(parked.pc);
+    t.fp = meaning_of(parked.fp);
+    t.base = meaning_of(parked.base);
+    t.sp = word_of(parked.sp);
     t.caught = in_snapshot(r, r.exceptions.caught);
     t.uncaught = r.exceptions.uncaught;
     t.waking = waking_of(r);
     t.failure = in_snapshot(r, r.failure);
     t.slot = r.stack->begin;
-    const auto live = live_stack(r);
-    t.live = word_of(live.data());
-    t.stack = copy(live);
-    add_frames(r, t);
+    const live_stack live(&r);
+    t.live = live.begin;
+    t.stack_size = live.bytes.size();
+    const std::size_t offset = append(image_.stacks, live.bytes);
+    add_frames(&r, t, std::span(image_.stacks.bytes).subspan(offset + t.sp - t.live));
+    name_words(image_.stacks, offset);
   }
 
   static state state_of(const record& r) {
@@ -154,43 +170,79 @@ class capturer {
     return v;
   }
 
-  void add_frames(const record& r, tasklet& t) {
-    struct found_frames {
-      std::pmr::vector<arch::frame> list{scratch()};
-    } found;
-    const bool whole = arch::walk(
-        r.context, [](void* argument, arch::frame f) { static_cast<found_frames*>(argument)->list.push_back(f); }, &found);
-    if (!whole) {
-      refuse(&r, "its frames cannot all be found: unwinding stopped before the first",
+  /// The frames of a parked stack.
+  struct shape {
+    std::size_t walked = 0;  ///< index of the first in walked_
+    std::size_t first = 0;   ///< and in image_.frames
+    std::size_t count = 0;
+  };
+
+  /// `stack`: its bytes as they are, from the stack pointer on.
+  void add_frames(record* r, tasklet& t, std::span<const std::byte> stack) {
+    const auto [at, is_new] = shapes_.try_emplace(word_of(slices::context_of(r).pc));
+    shape& known = at->second;
+    if (is_new || !has_shape(stack, known)) {
+      known = find_frames(r, stack);
+    } else {
+      for (std::size_t i = 0; i != known.count; ++i) image_.frames.push_back(frame(image_.frames[known.first + i]));
+    }
+    t.frame_count = known.count;
+  }
+
+  /// The stack of another tasklet that waits at the same place has these frames too if it keeps the same return addresses
+  /// where they do: then it has not to be unwound.
+  bool has_shape(std::span<const std::byte> stack, const shape& known) const {
+    for (std::size_t i = 0; i != known.count; ++i) {
+      const frame& f = image_.frames[known.first + i];
+      if (f.size > stack.size()) return false;
+      const auto bytes = snapshot::take(stack, f.size);
+      const bool last = i + 1 == known.count;
+      if (!last && find_return_address(bytes, walked_[known.walked + i + 1].pc) != f.found) return false;
+    }
+    return stack.empty();
+  }
+
+  /// Nothing here may lie on the stack that this is called on: it may be away.
+  static bool walk(record* r, void* self) {
+    return arch::walk(
+        r->context, [](void* me, arch::frame f) { static_cast<capturer*>(me)->walked_.push_back(f); }, self);
+  }
+
+  shape find_frames(record* r, std::span<const std::byte> stack) {
+    shape found{.walked = walked_.size(), .first = image_.frames.size()};
+    if (!slices::in_place(r, walk, this)) {
+      refuse(r, "its frames cannot all be found: unwinding stopped before the first",
              "compile all code that runs in it with unwind tables (-fasynchronous-unwind-tables)");
     }
-    const auto& list = found.list;
-    for (std::size_t i = 0; i != list.size(); ++i) {
-      const bool last = i + 1 == list.size();
-      const std::uintptr_t end = last ? t.live + t.stack.size() : list[i + 1].low;
-      frame& f = t.frames.emplace_back();
-      f.pc = meaning_of(list[i].pc);
-      f.size = end - list[i].low;
-      f.found = last ? return_address::none : find_return_address(list[i].low, end, list[i + 1].pc);
+    found.count = walked_.size() - found.walked;
+    for (std::size_t i = 0; i != found.count; ++i) {
+      const arch::frame* const at = &walked_[found.walked + i];
+      const bool last = i + 1 == found.count;
+      frame& f = image_.frames.emplace_back();
+      f.pc = meaning_of(at->pc);
+      f.size = last ? stack.size() : at[1].low - at->low;
+      const auto bytes = snapshot::take(stack, f.size);
+      if (!last) f.found = find_return_address(bytes, at[1].pc);
       if (f.pc.means != meaning::module) {
-        refuse(&r, "frame " + std::to_string(i) + " at " + hexadecimal(list[i].pc) + " runs code of no loaded module",
+        refuse(r, "frame " + std::to_string(i) + " at " + hexadecimal(at->pc) + " runs code of no loaded module",
                "code made at run time cannot be saved");
       }
       if (!last && f.found == return_address::none) {
-        refuse(&r, "the return address of frame " + std::to_string(i) + " is not in it as it is: it is signed",
+        refuse(r, "the return address of frame " + std::to_string(i) + " is not in it as it is: it is signed",
                "compile with -mbranch-protection=none or bti");
       }
     }
+    return found;
   }
 
-  /// Where the frame [low, end) keeps `target`.
-  static return_address find_return_address(std::uintptr_t low, std::uintptr_t end, std::uintptr_t target) {
-    const auto holds = [&](std::uintptr_t at) { return word_at(reinterpret_cast<const std::byte*>(at)) == target; };
+  /// Where a frame keeps `target`.
+  static return_address find_return_address(std::span<const std::byte> frame, std::uintptr_t target) {
+    const auto holds = [&](std::size_t i) { return load<std::uint64_t>(&frame[i]) == target; };
     if constexpr (this_machine == machine::x86_64) {
-      return holds(end - 8) ? return_address::fixed : return_address::none;
+      return !frame.empty() && holds(frame.size() - 8) ? return_address::fixed : return_address::none;
     }
     std::size_t places = 0;
-    for (std::uintptr_t at = low; at != end; at += 8) places += holds(at);
+    for (std::size_t i = 0; i != frame.size(); i += 8) places += holds(i);
     return places == 0 ? return_address::none : places == 1 ? return_address::unique : return_address::several;
   }
 
@@ -213,28 +265,27 @@ class capturer {
   }
 
   void add(const heap::block& b) {
-    const span_shape shape = b.of->shape();
-    if (image_.spans.empty() || image_.spans.back().begin != shape.begin) {
-      image_.spans.push_back({.begin = shape.begin, .size = shape.size, .cell_size = shape.cell_size});
+    const span_shape of = b.of->shape();
+    if (image_.spans.empty() || image_.spans.back().begin != of.begin) {
+      image_.spans.push_back({.begin = of.begin, .size = of.size, .cell_size = of.cell_size});
     }
-    block& saved = image_.blocks.emplace_back(scratch());
-    saved.span = static_cast<std::uint32_t>(image_.spans.size() - 1);
-    saved.begin = b.begin;
-    const std::size_t first = image_.words.size();
-    saved.bytes = copy({reinterpret_cast<const std::byte*>(b.begin), b.size});
-    for (std::size_t i = first; i != image_.words.size(); ++i) {
-      if (image_.words[i].what.means != meaning::foreign) continue;
-      const std::uint64_t at = image_.words[i].address;
-      const std::uintptr_t word = word_at(reinterpret_cast<const std::byte*>(at));
+    image_.blocks.push_back({.span = static_cast<std::uint32_t>(image_.spans.size() - 1), .begin = b.begin});
+    const auto* const bytes = reinterpret_cast<const std::byte*>(b.begin);
+    const std::size_t first = image_.heap.words.size();
+    const std::size_t offset = append(image_.heap, {bytes, b.size});
+    name_words(image_.heap, offset);
+    for (const word& w : std::span(image_.heap.words).subspan(first)) {
+      if (w.what.means != meaning::foreign) continue;
+      const std::size_t at = w.offset - offset;
       // What this library left on a stack can have been copied with an object's unused bytes; nobody means it.
-      if (!arch::metadata::contains(word)) refuse_foreign(b, at, word);
+      if (const std::uintptr_t word = word_at(bytes + at); !arch::metadata::contains(word)) refuse_foreign(b, at, word);
     }
   }
 
-  [[noreturn]] void refuse_foreign(const heap::block& b, std::uint64_t at, std::uintptr_t word) const {
+  [[noreturn]] void refuse_foreign(const heap::block& b, std::size_t at, std::uintptr_t word) const {
     refuse(reach_.tasklets().front().record,
            "it reaches a heap block of " + std::to_string(b.size) + " bytes at " + hexadecimal(b.begin) + " whose word at +" +
-               std::to_string(at - b.begin) + ", " + hexadecimal(word) + ", leads out of the picklable heap",
+               std::to_string(at) + ", " + hexadecimal(word) + ", leads out of the picklable heap",
            "memory of malloc, files, locks and threads cannot be saved: allocate it in the picklable heap, or let go of "
            "it before the dump");
   }
@@ -243,6 +294,8 @@ class capturer {
   classifier classifier_;
   image image_;
   std::pmr::vector<std::uint32_t> modules_{scratch()};  ///< by index in the image: index in the process
+  std::pmr::vector<arch::frame> walked_{scratch()};     ///< frames that were found by unwinding
+  std::pmr::unordered_map<std::uintptr_t, shape> shapes_{scratch()};  ///< by where they go on: found there last
 };
 
 }  // namespace
@@ -254,7 +307,9 @@ image capture(std::span<record* const> roots) {
            "run with ASAN_OPTIONS=detect_stack_use_after_return=0");
   }
 #endif
-  return capturer(roots).take();
+  // Not on this stack, which is away while the frames of another that shares its addresses are looked at.
+  const auto work = std::allocate_shared<capturer>(std::pmr::polymorphic_allocator<capturer>(scratch()), roots);
+  return std::move(*work).take();
 }
 
 }  // namespace snapshot

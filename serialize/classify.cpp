@@ -1,13 +1,8 @@
 #include "serialize/classify.hpp"
 
-#include <fcntl.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
-#include <algorithm>
-#include <charconv>
-#include <string_view>
-
-#include "serialize/file.hpp"
+#include <cerrno>
 
 #if defined(__aarch64__)
 extern "C" std::uintptr_t __stack_chk_guard;
@@ -76,24 +71,13 @@ value classifier::classify(std::uintptr_t word) {
 }
 
 bool classifier::mapped(std::uintptr_t word) {
-  if (mappings_.empty()) {
-    const int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-    if (maps < 0) return true;  // to be on the safe side
-    const auto bytes = read_fd(maps, "/proc/self/maps");
-    close(maps);
-    std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    while (!text.empty()) {
-      range r{};
-      const char* end = text.data() + text.size();
-      const auto first = std::from_chars(text.data(), end, r.begin, 16);
-      if (first.ptr == end || *first.ptr != '-') break;
-      std::from_chars(first.ptr + 1, end, r.end, 16);
-      mappings_.push_back(r);
-      text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
-    }
+  const std::uintptr_t page = word / page_ * page_;
+  const auto [known, is_new] = mapped_.try_emplace(page);
+  if (is_new) {
+    unsigned char resident;
+    known->second = mincore(reinterpret_cast<void*>(page), 1, &resident) == 0 || errno != ENOMEM;  // to be on the safe side
   }
-  const auto after = std::ranges::upper_bound(mappings_, word, {}, &range::end);
-  return after != mappings_.end() && word >= after->begin;
+  return known->second;
 }
 
 }  // namespace snapshot

@@ -5,9 +5,11 @@
 /// Inside the region a word means what its address leads to, in every process; that is the closure's business. This
 /// is about all other words: those that mean something else in each process.
 
+#include <unistd.h>
+
 #include <cstdint>
 #include <memory_resource>
-#include <vector>
+#include <unordered_map>
 
 #include "arch/region.hpp"
 #include "serialize/image.hpp"
@@ -33,14 +35,11 @@ class classifier {
   const loaded_modules& modules() const { return modules_; }
 
  private:
-  struct range {
-    std::uintptr_t begin, end;
-  };
-
   bool mapped(std::uintptr_t word);
 
   loaded_modules modules_;
-  std::pmr::vector<range> mappings_{scratch()};  ///< of the process, by address; read when first needed
+  const std::uintptr_t page_ = static_cast<std::uintptr_t>(getpagesize());
+  std::pmr::unordered_map<std::uintptr_t, bool> mapped_{scratch()};  ///< by page: whether there is one
 };
 
 /// The thread pointer of the running thread.

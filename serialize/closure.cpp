@@ -9,6 +9,7 @@
 #include "core/extents.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 #include "serialize/raw.hpp"
 #include "serialize/refusal.hpp"
@@ -18,11 +19,15 @@ namespace snapshot {
 
 using detail::record;
 
-std::span<const std::byte> live_stack(const record& r) {
-  if (!r.started || !r.alive()) return {};
-  const auto* low = static_cast<const std::byte*>(r.context.sp) - arch::red_zone;
-  const auto* top = reinterpret_cast<const std::byte*>(r.stack->top());
-  return {low, top};
+live_stack::live_stack(record* r) {
+  if (!r->started || !r->alive()) return;
+  begin = reinterpret_cast<std::uintptr_t>(slices::context_of(r).sp);
+  if (r->sliced) {
+    bytes = slices::live_bytes(r);
+  } else {
+    begin -= arch::red_zone;
+    bytes = {reinterpret_cast<const std::byte*>(begin), r->stack->top() - begin};
+  }
 }
 
 closure::closure(std::span<record* const> roots) {
@@ -31,7 +36,7 @@ closure::closure(std::span<record* const> roots) {
   std::size_t blocks_seen = 0;
   while (tasklets_seen != tasklets_.size() || blocks_seen != blocks_.size()) {
     if (tasklets_seen != tasklets_.size()) {
-      visit(*tasklets_[tasklets_seen++].record);
+      visit(tasklets_[tasklets_seen++].record);
     } else {
       const heap::block b = blocks_[blocks_seen++];
       scan({reinterpret_cast<const std::byte*>(b.begin), b.size});
@@ -46,8 +51,8 @@ void closure::refuse_main_in_queue() const {
   if (!main.blocked()) return;
   const auto channel = reinterpret_cast<std::uintptr_t>(main.blocked_on.get());
   const auto on_stack = [&](const member& m) {
-    const auto stack = live_stack(*m.record);
-    return channel - reinterpret_cast<std::uintptr_t>(stack.data()) < stack.size();
+    const live_stack stack(m.record);
+    return channel - stack.begin < stack.bytes.size();
   };
   const heap::block b = heap::find(channel);
   if ((b && known_.contains(b.begin)) || std::ranges::any_of(tasklets_, on_stack)) {
@@ -71,10 +76,6 @@ void closure::add(record* r) {
   if (r == r->owner->current) {
     refuse(r, "the tasklet that runs cannot be saved", "dump it from another tasklet, while it is parked");
   }
-  if (r->sliced) {
-    refuse(r, "it shares the addresses of its stack with other tasklets, and a file has no place for that",
-           "give the tasklet a stack of its own");
-  }
   tasklets_.push_back({r});
 }
 
@@ -83,18 +84,23 @@ void closure::add_queue(const channel_base& c) {
   for (record* r = channel_access::front(c); r != nullptr; r = r->next) add(r);
 }
 
-void closure::visit(const record& r) {
-  if (!r.started) follow(reinterpret_cast<std::uintptr_t>(r.closure));
-  follow(reinterpret_cast<std::uintptr_t>(r.extras));
-  if (r.has_cargo) scan(r.cargo);
-  follow(reinterpret_cast<std::uintptr_t>(r.exceptions.caught));
-  follow(reinterpret_cast<std::uintptr_t>(r.failure));
-  follow(reinterpret_cast<std::uintptr_t>(r.context.fp));
-  follow(reinterpret_cast<std::uintptr_t>(r.context.base));
-  scan(live_stack(r));
-  if (r.blocked() && arch::region::contains(reinterpret_cast<std::uintptr_t>(r.blocked_on.get()))) {
-    follow(reinterpret_cast<std::uintptr_t>(r.blocked_on.get()));
-    add_queue(*r.blocked_on);
+void closure::visit(record* r) {
+  if (!r->started) follow(reinterpret_cast<std::uintptr_t>(r->closure));
+  follow(reinterpret_cast<std::uintptr_t>(r->extras));
+  if (r->has_cargo) scan(r->cargo);
+  follow(reinterpret_cast<std::uintptr_t>(r->exceptions.caught));
+  follow(reinterpret_cast<std::uintptr_t>(r->failure));
+  if (const live_stack stack(r); !stack.bytes.empty()) {
+    const arch::context& parked = slices::context_of(r);
+    follow(reinterpret_cast<std::uintptr_t>(parked.fp));
+    follow(reinterpret_cast<std::uintptr_t>(parked.base));
+    scan(stack.bytes);
+    stack_bytes_ += stack.bytes.size();
+    if (r->sliced) shared_.insert(r->stack);
+  }
+  if (r->blocked() && arch::region::contains(reinterpret_cast<std::uintptr_t>(r->blocked_on.get()))) {
+    follow(reinterpret_cast<std::uintptr_t>(r->blocked_on.get()));
+    add_queue(*r->blocked_on);
   }
 }
 
@@ -105,7 +111,10 @@ void closure::scan(std::span<const std::byte> words) {
 void closure::follow(std::uintptr_t word) {
   if (!arch::region::contains(word)) return;
   if (const heap::block b = heap::find(word)) {
-    if (known_.insert(b.begin).second) blocks_.push_back(b);
+    if (slices::keep(b)) return;
+    if (!known_.insert(b.begin).second) return;
+    blocks_.push_back(b);
+    heap_bytes_ += b.size;
     return;
   }
   record* r = records::find(word);
@@ -121,14 +130,16 @@ void closure::follow(std::uintptr_t word) {
 }
 
 bool closure::stays_behind(std::uintptr_t word) const {
-  const record* r = records::find(word);
-  if (r == nullptr) {
-    const auto* extent = arch::region::find(word);
-    if (extent == nullptr || extent->kind != extent_kind::slot) return false;
-    if (static_cast<const slot*>(extent)->home != nullptr) return true;  // shared by tasklets that are not carried
-    r = static_cast<const slot*>(extent)->user;
-  }
-  return r != nullptr && !carries(r);
+  if (const record* r = records::find(word)) return !carries(r);
+  const arch::extent* const there = arch::region::find(word);
+  if (there == nullptr) return false;
+  if (there->kind == extent_kind::heap) return slices::keep(heap::find(word));
+  if (there->kind != extent_kind::slot) return false;
+  const slot& place = *static_cast<const slot*>(there);
+  // All of the slot counts, not just what is live: a number in which a piece of an old address is left can look as if it
+  // led below.
+  if (place.home != nullptr) return !shared_.contains(&place);
+  return place.user != nullptr && !carries(place.user);
 }
 
 }  // namespace snapshot

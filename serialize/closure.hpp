@@ -22,11 +22,17 @@
 STACKLESS_BEGIN
 
 class channel_base;
+struct slot;
 
 namespace snapshot {
 
-/// Live bytes of a tasklet's stack, the red zone included; empty if it has not started or is dead.
-std::span<const std::byte> live_stack(const detail::record&);
+/// What is live of a tasklet's stack, wherever it is now; empty if it has not started or is dead.
+struct live_stack {
+  std::uintptr_t begin = 0;  ///< its lowest address, when it is in place
+  std::span<const std::byte> bytes;
+
+  explicit live_stack(detail::record*);
+};
 
 class closure {
  public:
@@ -43,6 +49,10 @@ class closure {
   /// By address.
   std::span<const heap::block> blocks() const { return blocks_; }
 
+  /// Bytes of all their stacks, and of all blocks.
+  std::size_t stack_bytes() const { return stack_bytes_; }
+  std::size_t heap_bytes() const { return heap_bytes_; }
+
   bool carries(const detail::record* r) const { return index_.contains(r); }
   std::uint32_t index_of(const detail::record* r) const { return index_.at(r); }
 
@@ -52,16 +62,20 @@ class closure {
  private:
   void add(detail::record*);
   void add_queue(const channel_base&);
-  void visit(const detail::record&);
+  void visit(detail::record*);
   void scan(std::span<const std::byte> words);
   void follow(std::uintptr_t word);
   void refuse_main_in_queue() const;
 
   std::pmr::vector<member> tasklets_{scratch()};
-  std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{scratch()};
   std::pmr::vector<heap::block> blocks_{scratch()};
-  std::pmr::unordered_set<std::uintptr_t> known_{scratch()};  ///< beginnings of `blocks_`
-  std::pmr::unordered_set<const channel_base*> followed_{scratch()};
+  std::size_t stack_bytes_ = 0;
+  std::size_t heap_bytes_ = 0;
+  std::pmr::monotonic_buffer_resource nodes_{scratch()};  ///< of those that follow
+  std::pmr::unordered_map<const detail::record*, std::uint32_t> index_{&nodes_};
+  std::pmr::unordered_set<std::uintptr_t> known_{&nodes_};  ///< beginnings of `blocks_`
+  std::pmr::unordered_set<const channel_base*> followed_{&nodes_};
+  std::pmr::unordered_set<const slot*> shared_{&nodes_};  ///< those in which tasklets that are carried go on
 };
 
 }  // namespace snapshot

@@ -67,12 +67,8 @@ class output {
   void u8(std::uint8_t number) { bytes_.push_back(std::byte{number}); }
 
   void varint(std::uint64_t number) {
-    if (number < 0x80) return u8(static_cast<std::uint8_t>(number));
-    std::byte buffer[10];
-    std::size_t length = 0;
-    for (; number >= 0x80; number >>= 7) buffer[length++] = static_cast<std::byte>(number | 0x80);
-    buffer[length++] = static_cast<std::byte>(number);
-    raw({buffer, length});
+    for (; number >= 0x80; number >>= 7) u8(static_cast<std::uint8_t>(number | 0x80));
+    u8(static_cast<std::uint8_t>(number));
   }
 
   /// Two's complement; numbers near zero, of either sign, are short.

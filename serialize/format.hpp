@@ -24,6 +24,7 @@ inline constexpr std::uint32_t oldest_reader =
 inline constexpr std::uint8_t flag_block_trap = 1;
 inline constexpr std::uint8_t flag_atomic = 2;
 inline constexpr std::uint8_t flag_sends_failure = 4;
+inline constexpr std::uint8_t flag_sliced = 8;
 
 enum class section : std::uint32_t {
   machine = 1,

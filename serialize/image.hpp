@@ -4,12 +4,14 @@
 /// looked at. Capture fills one in, the writer and the reader carry it to and from bytes, restore brings it to life.
 ///
 /// Everything in the region has the same address in every process, so places are named by their home address. What
-/// is elsewhere in each process is named by what it stands for: see `value`.
+/// is elsewhere in each process is named by what it stands for: see `value`. What there are many of lies in one run for
+/// the whole image: each tasklet and block has so much of it as it says, and it follows that of the one before.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory_resource>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -94,6 +96,7 @@ struct tasklet {
   bool block_trap = false;    ///< it does not like to be blocked
   bool atomic = false;        ///< no watchdog interrupts it
   bool sends_failure = false; ///< sending: it is `failure` that is sent
+  bool sliced = false;        ///< its slot is shared by others, which have the same addresses in turn
   value body, closure;        ///< the function it runs and the block that holds callable and arguments
   value extras;               ///< the block with its name, its locals and those who join it; data 0: none
   value pc, fp, base;         ///< the suspended words (rip, rbp, rbx; pc, x29, x19)
@@ -106,11 +109,12 @@ struct tasklet {
   value failure;              ///< the exception that it wakes with or sends
   std::uint64_t slot = 0;       ///< where its slot begins; 0: it has none
   std::uint64_t slot_size = 0;  ///< of the slot that it has or will have
-  std::uint64_t live = 0;     ///< address of the first live byte of its stack; `stack` starts there
-  std::pmr::vector<std::byte> stack;
-  std::pmr::vector<frame> frames;  ///< innermost first, the trampoline last; the first begins at sp
+  std::uint64_t live = 0;        ///< address of the first live byte of its stack
+  std::uint64_t stack_size = 0;  ///< bytes from there on, in image::stacks
+  std::size_t frame_count = 0;   ///< in image::frames, innermost first, the trampoline last; the first begins at sp
 
-  explicit tasklet(std::pmr::memory_resource* memory = scratch()) : stack(memory), frames(memory) {}
+  /// Only then it has a stack.
+  bool parked() const { return state == state::paused || state == state::sending || state == state::receiving; }
 };
 
 /// A channel that carried tasklets wait on.
@@ -128,18 +132,24 @@ struct span {
   std::uint64_t cell_size = 0;
 };
 
+/// One of its cells; its bytes are in image::heap.
 struct block {
   std::uint32_t span = 0;   ///< index
   std::uint64_t begin = 0;  ///< home address
-  std::pmr::vector<std::byte> bytes;  ///< cell_size of them
-
-  explicit block(std::pmr::memory_resource* memory = scratch()) : bytes(memory) {}
 };
 
-/// A word of a stack or a block that is not restored as it lies there. Its bytes in the snapshot are zero.
+/// A word that is not restored as it lies there. Its bytes in the snapshot are zero.
 struct word {
-  std::uint64_t address = 0;  ///< home address, a multiple of 8
+  std::uint64_t offset = 0;  ///< in the payload, a multiple of 8
   value what;
+};
+
+/// The bytes of all stacks or of all blocks.
+struct payload {
+  std::pmr::vector<std::byte> bytes;
+  std::pmr::vector<word> words;  ///< by offset
+
+  explicit payload(std::pmr::memory_resource* memory) : bytes(memory), words(memory) {}
 };
 
 struct image {
@@ -148,14 +158,32 @@ struct image {
   std::uint32_t roots = 0;   ///< the first so many tasklets are those that were asked for; the others were reachable
   std::pmr::vector<module> modules;
   std::pmr::vector<tasklet> tasklets;
+  std::pmr::vector<frame> frames;
   std::pmr::vector<channel> channels;
+  payload stacks;
   std::pmr::vector<span> spans;    ///< by address
   std::pmr::vector<block> blocks;  ///< by address
-  std::pmr::vector<word> words;    ///< by address
+  payload heap;
 
   explicit image(std::pmr::memory_resource* memory = scratch())
-      : library(memory), modules(memory), tasklets(memory), channels(memory), spans(memory), blocks(memory), words(memory) {}
+      : library(memory),
+        modules(memory),
+        tasklets(memory),
+        frames(memory),
+        channels(memory),
+        stacks(memory),
+        spans(memory),
+        blocks(memory),
+        heap(memory) {}
 };
+
+/// Takes the next `count` from what is left of a run.
+template <class T>
+std::span<T> take(std::span<T>& left, std::size_t count) {
+  const std::span<T> taken = left.first(count);
+  left = left.subspan(count);
+  return taken;
+}
 
 }  // namespace snapshot
 STACKLESS_END

@@ -26,15 +26,17 @@ constexpr std::size_t least_word = 2;
 
 struct place {
   std::uint64_t begin, end;
-  const std::byte* bytes;
+  bool shared = false;
+
+  bool operator==(const place&) const = default;
 };
 
 bool before(const place& a, const place& b) {
   return a.begin < b.begin;
 }
 
-bool is_parked(const tasklet& t) {
-  return t.state == state::paused || t.state == state::sending || t.state == state::receiving;
+void append(std::pmr::vector<std::byte>& to, std::span<const std::byte> bytes) {
+  to.insert(to.end(), bytes.begin(), bytes.end());
 }
 
 class reader {
@@ -49,7 +51,6 @@ class reader {
     frames();
     spans();
     check_places();
-    list_memory();
     channels();
     words();
     return std::move(image_);
@@ -64,16 +65,13 @@ class reader {
   void channels();
   void spans();
   void words();
+  void words_of(payload& of, const char* name);
 
-  /// Slots, spans and records share no address.
+  /// Slots, spans and records share no address, but for slots that are shared whole.
   void check_places();
 
-  /// Fills memory_ with stacks and blocks, by address.
-  void list_memory();
-
-  /// The stack or block that holds all of [address, address + 8); nullptr: none. Ascending addresses are
-  /// quick.
-  const place* holder(std::uint64_t address);
+  /// Stacks and blocks that nothing else takes turns with, by address.
+  std::pmr::vector<place> memory() const;
 
   value read_value(input& in) const;
 
@@ -84,8 +82,6 @@ class reader {
   container sections_;
   address_range region_;
   image image_;
-  std::pmr::vector<place> memory_{scratch()};
-  std::size_t hint_ = 0;  ///< index into memory_
 };
 
 std::string numbered(const char* what, std::size_t index, const char* reason) {
@@ -143,6 +139,7 @@ void reader::tasklets() {
   if (image_.roots == 0 || image_.roots > count)
     in.fail("roots are not between 1 and the number of tasklets");
   image_.tasklets.reserve(count);
+  image_.stacks.bytes.reserve(stacks.left());
   std::uint64_t home = 0, slot = 0;
   for (std::size_t i = 0; i != count; ++i) {
     tasklet& t = image_.tasklets.emplace_back();
@@ -152,10 +149,11 @@ void reader::tasklets() {
       in.fail(numbered("tasklet", i, "its record is outside of the region"));
     t.state = in.enumerator(state::not_started, state::dead);
     t.handles = in.varint32();
-    const auto flags = in.enumerator<std::uint8_t>(0, flag_block_trap | flag_atomic | flag_sends_failure);
+    const auto flags = in.enumerator<std::uint8_t>(0, flag_block_trap | flag_atomic | flag_sends_failure | flag_sliced);
     t.block_trap = (flags & flag_block_trap) != 0;
     t.atomic = (flags & flag_atomic) != 0;
     t.sends_failure = (flags & flag_sends_failure) != 0;
+    t.sliced = (flags & flag_sliced) != 0;
     if (t.sends_failure && t.state != state::sending) in.fail(numbered("tasklet", i, "it does not send"));
     t.slot_size = in.varint();
     if (t.slot_size % granule != 0) in.fail(numbered("tasklet", i, "the size of its slot is not that of a slot"));
@@ -168,7 +166,7 @@ void reader::tasklets() {
     if (t.state == state::sending ? t.has_value == t.sends_failure : t.has_value && t.state != state::paused && t.state != state::not_started)
       in.fail(numbered("tasklet", i,
                        t.has_value ? "it holds a value in a state that has none" : "it sends no value"));
-    if (is_parked(t)) parked_part(t, in, stacks, slot);
+    if (t.parked()) parked_part(t, in, stacks, slot);
   }
   in.finish();
   stacks.finish();
@@ -190,32 +188,33 @@ void reader::parked_part(tasklet& t, input& in, input& stacks, std::uint64_t& sl
 
   t.slot = slot += in.zigzag();
   const std::uint64_t live = in.varint();
-  const std::uint64_t length = in.varint();
+  const std::uint64_t length = t.stack_size = in.varint();
   const std::uint64_t sp = in.varint();
   if (t.slot % granule != 0) fail("its slot is not aligned");
   if (!in_region(t.slot, t.slot_size)) fail("its slot is outside of the region");
   if (length == 0 || live > t.slot_size || length > t.slot_size - live)
     fail("its stack is not inside its slot");
   if (sp >= length) fail("its stack pointer is not inside its stack");
+  if (t.sliced && sp != 0) fail("it shares its slot, but keeps what is below its stack pointer");
   if (live % 8 != 0 || length % 8 != 0 || sp % 8 != 0) fail("its stack is not aligned");
   if (length > stacks.left()) fail("its stack is longer than what is left of section STACKS");
-  const auto stack = stacks.raw(length);
+  append(image_.stacks.bytes, stacks.raw(length));
   t.live = t.slot + live;
   t.sp = t.live + sp;
-  t.stack.assign(stack.begin(), stack.end());
 }
 
 void reader::frames() {
   input& in = sections_.of(section::frames);
+  image_.frames.reserve(in.left() / least_frame);
   for (std::size_t i = 0; i != image_.tasklets.size(); ++i) {
     tasklet& t = image_.tasklets[i];
-    if (!is_parked(t)) continue;
+    if (!t.parked()) continue;
     const std::size_t count = in.count(least_frame);
     if (count == 0) in.fail(numbered("tasklet", i, "no frame"));
-    t.frames.reserve(count);
-    std::uint64_t left = t.live + t.stack.size() - t.sp;
+    t.frame_count = count;
+    std::uint64_t left = t.live + t.stack_size - t.sp;
     for (std::size_t j = 0; j != count; ++j) {
-      frame& f = t.frames.emplace_back();
+      frame& f = image_.frames.emplace_back();
       f.pc = {meaning::module, in.varint32(), in.varint()};
       f.size = in.varint();
       f.found = in.enumerator(return_address::none, return_address::several);
@@ -237,6 +236,7 @@ void reader::spans() {
   input& heap = sections_.of(section::heap);
   const std::size_t count = in.count(least_span);
   image_.spans.reserve(count);
+  image_.heap.bytes.reserve(heap.left());
   std::uint64_t end = 0;
   for (std::size_t i = 0; i != count; ++i) {
     span& s = image_.spans.emplace_back();
@@ -263,9 +263,8 @@ void reader::spans() {
       block& b = image_.blocks.emplace_back();
       b.span = static_cast<std::uint32_t>(i);
       b.begin = s.begin + next++ * s.cell_size;
-      const auto bytes = heap.raw(s.cell_size);
-      b.bytes.assign(bytes.begin(), bytes.end());
     }
+    append(image_.heap.bytes, heap.raw(blocks * s.cell_size));
   }
   in.finish();
   heap.finish();
@@ -275,49 +274,43 @@ void reader::check_places() {
   std::pmr::vector<place> places(scratch());
   places.reserve(2 * image_.tasklets.size() + image_.spans.size());
   for (const tasklet& t : image_.tasklets) {
-    places.push_back({t.home, t.home + record_alignment, nullptr});
-    if (t.slot != 0) places.push_back({t.slot, t.slot + t.slot_size, nullptr});
+    places.push_back({t.home, t.home + record_alignment});
+    if (t.slot != 0) places.push_back({t.slot, t.slot + t.slot_size, t.sliced});
   }
-  for (const span& s : image_.spans) places.push_back({s.begin, s.begin + s.size, nullptr});
+  for (const span& s : image_.spans) places.push_back({s.begin, s.begin + s.size});
   std::sort(places.begin(), places.end(), before);
-  const auto clash = std::adjacent_find(places.begin(), places.end(),
-                                        [](const place& a, const place& b) { return a.end > b.begin; });
+  const auto clash = std::adjacent_find(places.begin(), places.end(), [](const place& a, const place& b) {
+    return a.end > b.begin && !(a.shared && a == b);
+  });
   if (clash != places.end())
     sections_.of(section::tasklets)
         .fail("two of slots, spans and records overlap at " + hexadecimal(clash[1].begin));
 }
 
-void reader::list_memory() {
-  memory_.reserve(image_.tasklets.size() + image_.blocks.size());
+std::pmr::vector<place> reader::memory() const {
+  std::pmr::vector<place> all(scratch());
+  all.reserve(image_.tasklets.size() + image_.blocks.size());
   for (const tasklet& t : image_.tasklets)
-    if (!t.stack.empty()) memory_.push_back({t.live, t.live + t.stack.size(), t.stack.data()});
-  for (const block& b : image_.blocks) memory_.push_back({b.begin, b.begin + b.bytes.size(), b.bytes.data()});
-  std::sort(memory_.begin(), memory_.end(), before);
-}
-
-const place* reader::holder(std::uint64_t address) {
-  const auto holds = [&](std::size_t i) {
-    return i < memory_.size() && address >= memory_[i].begin && address < memory_[i].end &&
-           memory_[i].end - address >= 8;
-  };
-  if (!holds(hint_) && !holds(++hint_)) {
-    const auto after = std::upper_bound(memory_.begin(), memory_.end(), place{address, 0, nullptr}, before);
-    if (after == memory_.begin()) return nullptr;
-    hint_ = static_cast<std::size_t>(after - memory_.begin()) - 1;
-    if (!holds(hint_)) return nullptr;
-  }
-  return &memory_[hint_];
+    if (t.stack_size != 0 && !t.sliced) all.push_back({t.live, t.live + t.stack_size});
+  for (const block& b : image_.blocks) all.push_back({b.begin, b.begin + image_.spans[b.span].cell_size});
+  std::sort(all.begin(), all.end(), before);
+  return all;
 }
 
 void reader::channels() {
   input& in = sections_.of(section::channels);
   const std::size_t count = in.count(least_channel);
   image_.channels.reserve(count);
+  const auto carried = count != 0 ? memory() : std::pmr::vector<place>(scratch());
+  const auto is_carried = [&](std::uint64_t address) {
+    const auto after = std::upper_bound(carried.begin(), carried.end(), place{address, 0}, before);
+    return after != carried.begin() && address < after[-1].end;
+  };
   std::pmr::vector<bool> queued(image_.tasklets.size(), false, scratch());
   for (std::size_t i = 0; i != count; ++i) {
     channel& c = image_.channels.emplace_back();
     c.where = read_value(in);
-    if (c.where.means == meaning::data ? c.where.number % 8 != 0 || holder(c.where.number) == nullptr
+    if (c.where.means == meaning::data ? c.where.number % 8 != 0 || !is_carried(c.where.number)
                                        : c.where.means != meaning::module)
       in.fail(numbered("channel", i, "neither a global nor in the snapshot"));
     const std::size_t waiting = in.count(1);
@@ -353,23 +346,26 @@ void reader::channels() {
 }
 
 void reader::words() {
+  words_of(image_.stacks, "a stack's word");
+  words_of(image_.heap, "a block's word");
+  sections_.of(section::words).finish();
+}
+
+void reader::words_of(payload& of, const char* name) {
   input& in = sections_.of(section::words);
   const std::size_t count = in.count(least_word);
-  image_.words.reserve(count);
-  std::uint64_t next = 0;  // in units of 8 bytes
+  of.words.reserve(count);
+  const std::uint64_t end = of.bytes.size() / 8;
+  std::uint64_t next = 0;
   for (std::size_t i = 0; i != count; ++i) {
-    word& w = image_.words.emplace_back();
+    word& w = of.words.emplace_back();
     const std::uint64_t skipped = in.varint();
-    if (skipped >= region_.end / 8 - next) in.fail(numbered("word", i, "outside of the region"));
+    if (skipped >= end - next) in.fail(numbered(name, i, "it is past the end of all"));
     next += skipped;
-    w.address = next++ * 8;
+    w.offset = next++ * 8;
     w.what = read_value(in);
-    const place* host = holder(w.address);
-    if (host == nullptr) in.fail(numbered("word", i, "in no stack and no block"));
-    if (load<std::uint64_t>(host->bytes + (w.address - host->begin)) != 0)
-      in.fail(numbered("word", i, "its bytes are not zero"));
+    if (load<std::uint64_t>(&of.bytes[w.offset]) != 0) in.fail(numbered(name, i, "its bytes are not zero"));
   }
-  in.finish();
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "core/hooks.hpp"
 #include "core/record.hpp"
 #include "core/scheduler.hpp"
+#include "core/slice.hpp"
 #include "core/slot.hpp"
 #include "serialize/classify.hpp"
 #include "serialize/encoding.hpp"
@@ -78,10 +79,8 @@ class module_map {
         damaged(file, "MODULES", std::string(m.path) + " is of another size here, in spite of its build-id");
       }
     }
-    for (const tasklet& t : i.tasklets) {
-      for (const frame& f : t.frames) {
-        if (!index_[f.pc.index]) refuse_missing("a frame runs code", i.modules[f.pc.index], file);
-      }
+    for (const frame& f : i.frames) {
+      if (!index_[f.pc.index]) refuse_missing("a frame runs code", i.modules[f.pc.index], file);
     }
     for (const channel& c : i.channels) {
       if (c.where.means == meaning::module && !index_[c.where.index]) {
@@ -141,20 +140,21 @@ class module_map {
   std::pmr::vector<std::optional<std::uint32_t>> index_{scratch()};  ///< by index in the image: in the process
 };
 
+void fill(std::uint64_t address, std::span<const std::byte> bytes) {
+  if (!bytes.empty()) std::memcpy(pointer<void>(address), bytes.data(), bytes.size());
+}
+
 /// The addresses that an image comes back to, taken one by one; given back unless they are kept.
 class home {
  public:
   home(const image& i, std::string_view file) : file_(file) {
     try {
-      slots_.resize(i.tasklets.size());
-      for (std::size_t n = 0; n != i.tasklets.size(); ++n) claim(i.tasklets[n], n);
-      for (const block& b : i.blocks) claim(b, i.spans[b.span]);
-      // Any slot will do for these, but for those that somebody else has to come back to.
+      std::span<const std::byte> stacks = i.stacks.bytes, heap = i.heap.bytes;
+      for (const tasklet& t : i.tasklets) claim(t);
+      for (const block& b : i.blocks) claim(b, i.spans[b.span], take(heap, i.spans[b.span].cell_size));
+      // Any place will do for the rest, but for those that somebody else has to come back to.
       for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
-        const tasklet& t = i.tasklets[n];
-        if (t.state != state::not_started) continue;
-        slots_[n] = slots::acquire(*slots::class_of(t.slot_size));
-        slots::clear(*slots_[n]);
+        settle(i.tasklets[n], records_[n], take(stacks, i.tasklets[n].stack_size));
       }
     } catch (...) {
       give_back();
@@ -167,16 +167,15 @@ class home {
 
   void keep() {
     records_.clear();
-    slots_.clear();
     blocks_.clear();
   }
 
   record* record_of(std::size_t tasklet) const { return records_[tasklet]; }
-  slot* slot_of(std::size_t tasklet) const { return slots_[tasklet]; }
 
  private:
-  void claim(const tasklet& t, std::size_t index) {
-    if (!slots::class_of(t.slot_size)) {
+  void claim(const tasklet& t) {
+    const auto size_class = slots::class_of(t.slot_size);
+    if (!size_class) {
       damaged(file_, "TASKLETS", "a stack slot of " + std::to_string(t.slot_size) +
                                      " bytes; slots of this library have " + std::to_string(slots::smallest) +
                                      " and powers of two as many, up to " +
@@ -185,21 +184,39 @@ class home {
     record* r = records::allocate_at(t.home);
     if (r == nullptr) refuse_taken("the record of a tasklet", t.home, sizeof(record));
     records_.push_back(r);
-    if (t.state == state::dead || t.state == state::not_started) return;
-    slot* s = slots::acquire_at(t.slot, *slots::class_of(t.slot_size));
-    if (s == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
-    slots_[index] = s;
-    slots::clear(*s);  // others' leftovers are not among what it has used
-    if (t.live < s->floor() || t.live + t.stack.size() != s->top()) {
+    r->owner = &detail::here();
+    r->sliced = t.sliced;
+    r->size_class = *size_class;
+    r->started = t.parked();
+    if (!r->started) return;
+    if (t.sliced) {
+      if (!slices::come_home(r, t.slot)) refuse_taken("a stack", t.slot, t.slot_size);
+    } else {
+      r->stack = slots::acquire_at(t.slot, *size_class);
+      if (r->stack == nullptr) refuse_taken("a stack", t.slot, t.slot_size);
+    }
+    if (t.live < r->stack->floor() || t.live + t.stack_size != r->stack->top()) {
       damaged(file_, "STACKS", "a stack that does not lie in its slot");
     }
   }
 
-  void claim(const block& b, const span& s) {
+  /// What needs no address of its own.
+  static void settle(const tasklet& t, record* r, std::span<const std::byte> stack) {
+    if (t.state == state::not_started && t.sliced) {
+      slices::settle(*r->owner, r);
+    } else if (t.state == state::not_started) {
+      r->stack = slots::acquire(r->size_class);
+    } else if (t.parked() && t.sliced) {
+      slices::put_away(r, stack);
+    }
+  }
+
+  void claim(const block& b, const span& s, std::span<const std::byte> bytes) {
     if (!heap::claim(b.begin, {.begin = s.begin, .size = s.size, .cell_size = s.cell_size})) {
       refuse_taken("a heap block", b.begin, s.cell_size);
     }
     blocks_.push_back(b.begin);
+    fill(b.begin, bytes);
   }
 
   [[noreturn]] void refuse_taken(const char* what, std::uint64_t begin, std::uint64_t size) const {
@@ -212,7 +229,10 @@ class home {
   static std::string holder(std::uint64_t begin, std::uint64_t size) {
     const auto* extent = arch::region::find_first(begin, size);
     if (extent == nullptr) return "no address may be used";
-    if (extent->kind == extent_kind::slot) return "the stack of another tasklet lies";
+    if (extent->kind == extent_kind::slot) {
+      return slices::hold(pointer<void>(extent->begin)) ? "other tasklets share their stacks' addresses"
+                                                        : "the stack of another tasklet lies";
+    }
     if (extent->kind == extent_kind::records) {
       return records::find(begin) != nullptr ? "the record of another tasklet lies" : "records of tasklets lie";
     }
@@ -222,21 +242,22 @@ class home {
   }
 
   void give_back() noexcept {
-    for (record* r : records_) records::release(r);
-    for (slot* s : slots_) {
-      if (s != nullptr) slots::release(s);
+    for (record* r : records_) {
+      if (r->sliced && r->started) slices::end(r);
+      if (r->stack != nullptr) detail::release_stack(r);
+      records::release(r);
     }
     for (const std::uint64_t b : blocks_) heap::deallocate(pointer<void>(b));
   }
 
   std::string_view file_;
   std::pmr::vector<record*> records_{scratch()};
-  std::pmr::vector<slot*> slots_{scratch()};  ///< by tasklet; nullptr: a dead one has none
   std::pmr::vector<std::uint64_t> blocks_{scratch()};
 };
 
-void fill(std::uint64_t address, std::span<const std::byte> bytes) {
-  if (!bytes.empty()) std::memcpy(pointer<void>(address), bytes.data(), bytes.size());
+/// Puts in the words that mean something else in each process.
+void complete(payload& p, const module_map& modules) {
+  for (const word& w : p.words) store(&p.bytes[w.offset], modules.word_for(w.what));
 }
 
 detail::wake wake_of(waking w) {
@@ -251,10 +272,8 @@ detail::wake wake_of(waking w) {
   return detail::wake::normally;
 }
 
-void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
-  r->owner = &detail::here();
+void fill(record* r, const tasklet& t, std::span<const std::byte> stack, const module_map& modules) {
   r->handles = t.handles;
-  r->size_class = *slots::class_of(t.slot_size);
   r->extras = modules.as<detail::extras*>(t.extras);
   r->atomic = t.atomic;
   detail::set_block_trap(r, t.block_trap);
@@ -264,30 +283,26 @@ void fill(record* r, slot* s, const tasklet& t, const module_map& modules) {
   }
   r->state = detail::state::paused;
   ++r->owner->population;
-  r->stack = s;
-  s->user = r;
   r->has_cargo = t.has_value;
   if (t.has_value) {
-    for (std::size_t i = 0; i != t.transfer.size(); ++i) {
-      const std::uint64_t word = modules.word_for(t.transfer[i]);
-      std::memcpy(r->cargo + 8 * i, &word, sizeof word);
-    }
+    for (std::size_t i = 0; i != t.transfer.size(); ++i) store(r->cargo + 8 * i, modules.word_for(t.transfer[i]));
   }
+  if (!t.sliced) r->stack->user = r;
+  detail::prepare_stack(r);
   if (t.state == state::not_started) {
     r->body = modules.as<detail::body>(t.body);
     r->closure = modules.as<void*>(t.closure);
   } else {
-    r->started = true;
-    r->context = {.pc = modules.as<void*>(t.pc),
-                  .sp = pointer<void>(t.sp),
-                  .fp = modules.as<void*>(t.fp),
-                  .base = modules.as<void*>(t.base)};
+    slices::context_of(r) = {.pc = modules.as<void*>(t.pc),
+                             .sp = pointer<void>(t.sp),
+                             .fp = modules.as<void*>(t.fp),
+                             .base = modules.as<void*>(t.base)};
     r->exceptions = {.caught = modules.as<void*>(t.caught), .uncaught = t.uncaught};
     r->failure = modules.as<void*>(t.failure);
     r->sends_failure = t.sends_failure;
     r->wake = wake_of(t.waking);
+    if (!t.sliced) fill(t.live, stack);
   }
-  detail::prepare_stack(r);
 }
 
 /// Whether all of a channel at this address is in what the image carries.
@@ -296,8 +311,11 @@ bool lies_whole(std::uint64_t address, const image& i) {
     return address >= begin && address - begin < size && size - (address - begin) >= sizeof(channel_base);
   };
   const auto after = std::ranges::upper_bound(i.blocks, address, {}, &block::begin);
-  if (after != i.blocks.begin() && holds(std::prev(after)->begin, std::prev(after)->bytes.size())) return true;
-  return std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return holds(t.live, t.stack.size()); });
+  if (after != i.blocks.begin()) {
+    const block& before = *std::prev(after);
+    if (holds(before.begin, i.spans[before.span].cell_size)) return true;
+  }
+  return std::ranges::any_of(i.tasklets, [&](const tasklet& t) { return !t.sliced && holds(t.live, t.stack_size); });
 }
 
 /// A channel that is written to when it is restored has to be one.
@@ -335,7 +353,7 @@ void fill(const channel& c, const image& i, const home& where, const module_map&
 
 }  // namespace
 
-stackless::tasklet restore(const image& i, std::string_view file) {
+stackless::tasklet restore(image i, std::string_view file) {
   if (i.machine != this_machine) {
     failure(file, "written on another kind of CPU")
         .section("MACHINE")
@@ -345,17 +363,14 @@ stackless::tasklet restore(const image& i, std::string_view file) {
   }
   const module_map modules(i, file);
   for (const channel& c : i.channels) check(c, i, modules, file);
+  complete(i.stacks, modules);
+  complete(i.heap, modules);
   detail::reclaim_all(detail::here());
   home where(i, file);
 
-  for (const tasklet& t : i.tasklets) fill(t.live, t.stack);
-  for (const block& b : i.blocks) fill(b.begin, b.bytes);
-  for (const word& w : i.words) {
-    const std::uint64_t here = modules.word_for(w.what);
-    std::memcpy(pointer<void>(w.address), &here, sizeof here);
-  }
+  std::span<const std::byte> stacks = i.stacks.bytes;
   for (std::size_t n = 0; n != i.tasklets.size(); ++n) {
-    fill(where.record_of(n), where.slot_of(n), i.tasklets[n], modules);
+    fill(where.record_of(n), i.tasklets[n], take(stacks, i.tasklets[n].stack_size), modules);
   }
   for (const channel& c : i.channels) fill(c, i, where, modules);
 

@@ -15,10 +15,6 @@ void require(bool holds, const char* rule) {
   if (!holds) throw std::logic_error(std::string("stackless: an image that no file can hold: ") + rule);
 }
 
-bool is_parked(const tasklet& t) {
-  return t.state == state::paused || t.state == state::sending || t.state == state::receiving;
-}
-
 class writer {
  public:
   writer(const image& what, std::pmr::vector<std::byte>& bytes) : what_(what), bytes_(bytes), out_(bytes) {}
@@ -32,21 +28,23 @@ class writer {
     write_section(section::tasklets, [this] { tasklets(); });
     write_section(section::frames, [this] { frames(); });
     write_section(section::channels, [this] { channels(); });
-    write_section(section::stacks, [this] { stacks(); });
+    write_section(section::stacks, [this] { out_.raw(what_.stacks.bytes); });
     write_section(section::spans, [this] { spans(); });
-    write_section(section::heap, [this] { heap(); });
-    write_section(section::words, [this] { words(); });
+    write_section(section::heap, [this] { out_.raw(what_.heap.bytes); });
+    write_section(section::words, [this] {
+      words(what_.stacks);
+      words(what_.heap);
+    });
     write_section(section::end, [] {});
     header();
   }
 
  private:
   std::size_t expected_size() const {
-    std::size_t size = 1024 + what_.modules.size() * 128 + what_.channels.size() * 16 +
-                       what_.spans.size() * 16 + what_.words.size() * 10;
-    for (const tasklet& t : what_.tasklets) size += 96 + t.stack.size() + t.frames.size() * 8;
-    for (const block& b : what_.blocks) size += 2 + b.bytes.size();
-    return size;
+    return 1024 + what_.modules.size() * 128 + what_.tasklets.size() * 96 + what_.frames.size() * 8 +
+           what_.channels.size() * 16 + what_.spans.size() * 16 + what_.blocks.size() * 2 +
+           (what_.stacks.words.size() + what_.heap.words.size()) * 10 + what_.stacks.bytes.size() +
+           what_.heap.bytes.size();
   }
 
   template <class Payload>
@@ -99,7 +97,7 @@ class writer {
   void tasklets() {
     out_.varint(what_.tasklets.size());
     out_.varint(what_.roots);
-    std::uint64_t home = 0, slot = 0;
+    std::uint64_t home = 0, slot = 0, stacks = 0;
     for (const tasklet& t : what_.tasklets) {
       require(t.home % record_alignment == 0, "a record is not aligned to 64");
       out_.zigzag(t.home / record_alignment - home);
@@ -107,7 +105,7 @@ class writer {
       out_.u8(static_cast<std::uint8_t>(t.state));
       out_.varint(t.handles);
       out_.u8(static_cast<std::uint8_t>(t.block_trap * flag_block_trap | t.atomic * flag_atomic |
-                                        t.sends_failure * flag_sends_failure));
+                                        t.sends_failure * flag_sends_failure | t.sliced * flag_sliced));
       out_.varint(t.slot_size);
       put(t.body);
       put(t.closure);
@@ -115,8 +113,8 @@ class writer {
       out_.u8(t.has_value);
       if (t.has_value)
         for (const value& v : t.transfer) put(v);
-      require(is_parked(t) == (t.slot != 0), "a tasklet has a stack exactly when it is parked");
-      if (!is_parked(t)) continue;
+      require(t.parked() == (t.slot != 0), "a tasklet has a stack exactly when it is parked");
+      if (!t.parked()) continue;
       put(t.pc);
       put(t.fp);
       put(t.base);
@@ -127,16 +125,20 @@ class writer {
       out_.zigzag(t.slot - slot);
       slot = t.slot;
       out_.varint(t.live - t.slot);
-      out_.varint(t.stack.size());
+      out_.varint(t.stack_size);
       out_.varint(t.sp - t.live);
+      stacks += t.stack_size;
     }
+    require(stacks == what_.stacks.bytes.size(), "the stacks are not as long as the tasklets say");
   }
 
   void frames() {
+    std::span<const frame> left = what_.frames;
     for (const tasklet& t : what_.tasklets) {
-      if (!is_parked(t)) continue;
-      out_.varint(t.frames.size());
-      for (const frame& f : t.frames) {
+      if (!t.parked()) continue;
+      out_.varint(t.frame_count);
+      require(t.frame_count <= left.size(), "there are fewer frames than the tasklets say");
+      for (const frame& f : take(left, t.frame_count)) {
         require(f.pc.means == meaning::module, "a frame goes on outside of every module");
         out_.varint(f.pc.index);
         out_.varint(f.pc.number);
@@ -144,6 +146,7 @@ class writer {
         out_.u8(static_cast<std::uint8_t>(f.found));
       }
     }
+    require(left.empty(), "there are more frames than the tasklets say");
   }
 
   void channels() {
@@ -155,15 +158,10 @@ class writer {
     }
   }
 
-  void stacks() {
-    for (const tasklet& t : what_.tasklets)
-      if (is_parked(t)) out_.raw(t.stack);
-  }
-
   /// Each span with the cells of its blocks.
   void spans() {
     out_.varint(what_.spans.size());
-    std::uint64_t end = 0;
+    std::uint64_t end = 0, heap = 0;
     auto block = what_.blocks.begin();
     for (std::uint32_t i = 0; i != what_.spans.size(); ++i) {
       const span& s = what_.spans[i];
@@ -178,27 +176,24 @@ class writer {
       out_.varint(static_cast<std::uint64_t>(last - block));
       for (std::uint64_t next = 0; block != last; ++block) {
         const std::uint64_t cell = (block->begin - s.begin) / s.cell_size;
-        require(block->begin == s.begin + cell * s.cell_size && cell >= next &&
-                    block->bytes.size() == s.cell_size,
+        require(block->begin == s.begin + cell * s.cell_size && cell >= next,
                 "a block is not a cell of its span, or blocks are out of order");
         out_.varint(cell - next);
         next = cell + 1;
+        heap += s.cell_size;
       }
     }
     require(block == what_.blocks.end(), "a block is in no span, or blocks are out of order");
+    require(heap == what_.heap.bytes.size(), "the heap is not as long as its blocks");
   }
 
-  void heap() {
-    for (const block& b : what_.blocks) out_.raw(b.bytes);
-  }
-
-  void words() {
-    out_.varint(what_.words.size());
+  void words(const payload& of) {
+    out_.varint(of.words.size());
     std::uint64_t next = 0;
-    for (const word& w : what_.words) {
-      require(w.address % 8 == 0 && w.address / 8 >= next, "words are misaligned or out of order");
-      out_.varint(w.address / 8 - next);
-      next = w.address / 8 + 1;
+    for (const word& w : of.words) {
+      require(w.offset % 8 == 0 && w.offset / 8 >= next, "words are misaligned or out of order");
+      out_.varint(w.offset / 8 - next);
+      next = w.offset / 8 + 1;
       put(w.what);
     }
   }

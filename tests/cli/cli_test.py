@@ -188,6 +188,12 @@ class Resume(CommandTest):
         for _ in range(2):
             self.expect(["resume", "c.snap"], stdout="1 2 3\n1 2 3 4\n")
 
+    def test_sliced(self):
+        self.expect(["run", helper("sliced_counting"), "4", "s.snap"], stdout="1\n1 2\n1 2 3\n1 2 3 4\n")
+        self.assertRegex(self.command("inspect", "s.snap").stdout, r"(?m)^  0  root       paused       sliced  0x")
+        for _ in range(2):
+            self.expect(["resume", "s.snap"], stdout="1 2 3\n1 2 3 4\n")
+
     def test_entry_is_part_of_the_snapshot(self):
         arguments = ["e.snap", "7", "a longer argument, for the heap"]
         printed = "".join(f"<{a}>\n" for a in arguments)
@@ -306,8 +312,8 @@ modules
 (  \d  [0-9a-f]{{32,}}  /.*
 )*
 tasklets
-     is         state        home            slot             slot bytes  stack bytes  handles
-  0  root       paused       0x[0-9a-f]{{12}}  0x[0-9a-f]{{12}}  +\d+  +\d+        0
+     is         state        stack   home            slot             slot bytes  stack bytes  handles
+  0  root       paused       own     0x[0-9a-f]{{12}}  0x[0-9a-f]{{12}}  +\d+  +\d+        0
      #0 +0x[0-9a-f]+ +count\(int\)\+0x[0-9a-f]+ \(counting\)
 (     #\d+ +0x[0-9a-f]+ +.*\+0x[0-9a-f]+ \(counting\)
 )*     #\d+ +0x[0-9a-f]+ +stackless_trampoline\+0x[0-9a-f]+ \(counting\)
@@ -325,7 +331,7 @@ pointers left behind
     def test_channel(self):
         self.assertEqual(self.command("run", helper("waiting"), "w.snap").returncode, 0)
         text = self.command("inspect", "w.snap").stdout
-        self.assertRegex(text, r"(?m)^  0  root       receiving    0x")
+        self.assertRegex(text, r"(?m)^  0  root       receiving    own     0x")
         self.assertRegex(text, r"\nchannels\n  0  numbers \(waiting\)  receiving: 0\n\n")
 
     def test_without_the_program(self):

@@ -97,15 +97,19 @@ TEST(format, an_image_that_bytes_cannot_express_is_not_written) {
   };
   refused([](auto& image) { image.tasklets[0].home += 8; });
   refused([](auto& image) { image.tasklets[0].slot = 0; });
-  refused([](auto& image) { image.tasklets.back().slot = 0x1300'0100'0000; });
-  refused([](auto& image) { image.tasklets[0].frames[0].pc.means = snapshot::meaning::data; });
+  refused([](auto& image) { image.tasklets[5].slot = 0x1300'0100'0000; });
+  refused([](auto& image) { image.tasklets[0].stack_size += 8; });
+  refused([](auto& image) { image.stacks.bytes.pop_back(); });
+  refused([](auto& image) { image.tasklets[0].frame_count += 1; });
+  refused([](auto& image) { image.frames.emplace_back(); });
+  refused([](auto& image) { image.frames[0].pc.means = snapshot::meaning::data; });
   refused([](auto& image) { std::swap(image.spans[0], image.spans[1]); });
   refused([](auto& image) { std::swap(image.blocks[0], image.blocks[1]); });
   refused([](auto& image) { image.blocks[0].begin += 16; });
-  refused([](auto& image) { image.blocks[0].bytes.pop_back(); });
+  refused([](auto& image) { image.heap.bytes.pop_back(); });
   refused([](auto& image) { image.blocks.back().span = 3; });
-  refused([](auto& image) { std::swap(image.words[0], image.words[1]); });
-  refused([](auto& image) { image.words[0].address += 4; });
+  refused([](auto& image) { std::swap(image.stacks.words[0], image.stacks.words[1]); });
+  refused([](auto& image) { image.heap.words[0].offset += 4; });
 }
 
 TEST(format, varints_at_their_edges) {

@@ -42,6 +42,15 @@ void expect_damaged(const bytes& file, const std::string& reason) {
       << error.what() << "\ninstead of " << reason;
 }
 
+void expect_equal(const snapshot::payload& read, const snapshot::payload& wrote) {
+  EXPECT_EQ(read.bytes, wrote.bytes);
+  ASSERT_EQ(read.words.size(), wrote.words.size());
+  for (std::size_t i = 0; i != wrote.words.size(); ++i) {
+    EXPECT_EQ(read.words[i].offset, wrote.words[i].offset);
+    EXPECT_EQ(read.words[i].what, wrote.words[i].what);
+  }
+}
+
 void put(bytes& to, std::initializer_list<std::uint64_t> numbers) {
   snapshot::output out(to);
   for (std::uint64_t number : numbers) out.varint(number);
@@ -78,16 +87,18 @@ TEST(reader, gives_back_every_field) {
     EXPECT_EQ(r.block_trap, w.block_trap);
     EXPECT_EQ(r.atomic, w.atomic);
     EXPECT_EQ(r.sends_failure, w.sends_failure);
+    EXPECT_EQ(r.sliced, w.sliced);
     EXPECT_EQ(r.slot, w.slot);
     EXPECT_EQ(r.slot_size, w.slot_size);
     EXPECT_EQ(r.live, w.live);
-    EXPECT_EQ(r.stack, w.stack);
-    ASSERT_EQ(r.frames.size(), w.frames.size());
-    for (std::size_t j = 0; j != w.frames.size(); ++j) {
-      EXPECT_EQ(r.frames[j].pc, w.frames[j].pc);
-      EXPECT_EQ(r.frames[j].size, w.frames[j].size);
-      EXPECT_EQ(r.frames[j].found, w.frames[j].found);
-    }
+    EXPECT_EQ(r.stack_size, w.stack_size);
+    EXPECT_EQ(r.frame_count, w.frame_count);
+  }
+  ASSERT_EQ(read.frames.size(), wrote.frames.size());
+  for (std::size_t i = 0; i != wrote.frames.size(); ++i) {
+    EXPECT_EQ(read.frames[i].pc, wrote.frames[i].pc);
+    EXPECT_EQ(read.frames[i].size, wrote.frames[i].size);
+    EXPECT_EQ(read.frames[i].found, wrote.frames[i].found);
   }
   ASSERT_EQ(read.channels.size(), wrote.channels.size());
   for (std::size_t i = 0; i != wrote.channels.size(); ++i) {
@@ -104,13 +115,9 @@ TEST(reader, gives_back_every_field) {
   for (std::size_t i = 0; i != wrote.blocks.size(); ++i) {
     EXPECT_EQ(read.blocks[i].span, wrote.blocks[i].span);
     EXPECT_EQ(read.blocks[i].begin, wrote.blocks[i].begin);
-    EXPECT_EQ(read.blocks[i].bytes, wrote.blocks[i].bytes);
   }
-  ASSERT_EQ(read.words.size(), wrote.words.size());
-  for (std::size_t i = 0; i != wrote.words.size(); ++i) {
-    EXPECT_EQ(read.words[i].address, wrote.words[i].address);
-    EXPECT_EQ(read.words[i].what, wrote.words[i].what);
-  }
+  expect_equal(read.stacks, wrote.stacks);
+  expect_equal(read.heap, wrote.heap);
 }
 
 TEST(reader, cut_at_every_length) {
@@ -275,32 +282,35 @@ struct violation {
   std::function<void(snapshot::image&)> commit;
 };
 
+snapshot::frame& frame_of(snapshot::image& i, std::size_t tasklet, std::size_t frame) {
+  for (std::size_t before = 0; before != tasklet; ++before) frame += i.tasklets[before].frame_count;
+  return i.frames[frame];
+}
+
+void move_slot(snapshot::tasklet& t, std::uint64_t distance) {
+  t.slot += distance;
+  t.live += distance;
+  t.sp += distance;
+}
+
 const violation violations[] = {
     {"section MODULES at 0x58: no module", [](auto& i) { i.modules.clear(); }},
     {"module 1: its path is not a path", [](auto& i) { i.modules[1].path.push_back('\0'); }},
     {"module 0: no build-id", [](auto& i) { i.modules[0].build_id.clear(); }},
     {"module 0: it is empty", [](auto& i) { i.modules[0].size = 0; }},
     {"roots are not between", [](auto& i) { i.roots = 0; }},
-    {"roots are not between", [](auto& i) { i.roots = 7; }},
+    {"roots are not between", [](auto& i) { i.roots = 9; }},
     {"tasklet 0: its record is outside of the region", [](auto& i) { i.tasklets[0].home = 0x40; }},
     {"tasklet 5: its record is outside of the region",
      [](auto& i) { i.tasklets[5].home = sample::region.end; }},
-    {"unknown enumerator",
-     [](auto& i) {
-       i.tasklets[0].state = state{0};
-       i.tasklets[0].slot = 0;
-     }},
-    {"unknown enumerator",
-     [](auto& i) {
-       i.tasklets[0].state = state{6};
-       i.tasklets[0].slot = 0;
-     }},
+    {"unknown enumerator", [](auto& i) { i.tasklets[5].state = state{0}; }},
+    {"unknown enumerator", [](auto& i) { i.tasklets[5].state = state{6}; }},
     {"unknown enumerator", [](auto& i) { i.machine = snapshot::machine{0}; }},
     {"unknown enumerator", [](auto& i) { i.machine = snapshot::machine{3}; }},
     {"unknown enumerator", [](auto& i) { i.tasklets[0].fp.means = meaning{7}; }},
-    {"unknown enumerator", [](auto& i) { i.tasklets[0].frames[0].found = snapshot::return_address{4}; }},
+    {"unknown enumerator", [](auto& i) { i.frames[0].found = snapshot::return_address{4}; }},
     {"module 2 does not exist", [](auto& i) { i.tasklets[0].pc.index = 2; }},
-    {"module 2 does not exist", [](auto& i) { i.words[1].what.index = 2; }},
+    {"module 2 does not exist", [](auto& i) { i.heap.words[1].what.index = 2; }},
     {"module 0: a word leads past its end", [](auto& i) { i.tasklets[0].body.number = 0x12'3457; }},
     {"tasklet 0: it sends no value", [](auto& i) { i.tasklets[0].has_value = false; }},
     {"tasklet 1: it holds a value", [](auto& i) { i.tasklets[1].has_value = true; }},
@@ -309,7 +319,7 @@ const violation violations[] = {
     {"tasklet 1: it does not send", [](auto& i) { i.tasklets[1].sends_failure = true; }},
     {"tasklet 0: it holds a value", [](auto& i) { i.tasklets[0].sends_failure = true; }},
     {"tasklet 1: it is blocked, but about to throw", [](auto& i) { i.tasklets[1].waking = snapshot::waking::to_exit; }},
-    {"tasklet 3: its first frame is not where it goes on", [](auto& i) { i.tasklets[3].frames[0].pc.number += 1; }},
+    {"tasklet 3: its first frame is not where it goes on", [](auto& i) { frame_of(i, 3, 0).pc.number += 1; }},
     {"tasklet 3: it goes on outside", [](auto& i) { i.tasklets[3].pc.means = meaning::data; }},
     {"tasklet 3: its slot is not aligned", [](auto& i) { i.tasklets[3].slot += 0x1000; }},
     {"tasklet 3: the size of its slot is not that of a slot", [](auto& i) { i.tasklets[3].slot_size -= 0x1000; }},
@@ -317,16 +327,16 @@ const violation violations[] = {
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) {
        auto& t = i.tasklets[3];
-       const auto moved = sample::region.begin - 0x1'0000 - t.slot;
-       t.slot += moved;
-       t.live += moved;
-       t.sp += moved;
+       move_slot(t, sample::region.begin - 0x1'0000 - t.slot);
      }},
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) { i.tasklets[3].slot_size = sample::region.end - i.tasklets[3].slot + 0x1'0000; }},
     {"tasklet 3: its slot is outside of the region",
      [](auto& i) { i.tasklets[3].slot_size = ~std::uint64_t{0xffff}; }},
-    {"tasklet 3: its stack is not inside its slot", [](auto& i) { i.tasklets[3].stack.clear(); }},
+    {"tasklet 3: its stack is not inside its slot",
+     [](auto& i) {
+       i.stacks.bytes.resize(i.stacks.bytes.size() - std::exchange(i.tasklets[3].stack_size, 0));
+     }},
     {"tasklet 3: its stack is not inside its slot", [](auto& i) { i.tasklets[3].slot_size -= 0x1'0000; }},
     {"tasklet 3: its stack is not inside its slot", [](auto& i) { i.tasklets[3].live += 8; }},
     {"tasklet 3: its stack is not inside its slot",
@@ -340,33 +350,50 @@ const violation violations[] = {
        i.tasklets[3].live -= 4;
        i.tasklets[3].sp -= 4;
      }},
-    {"tasklet 3: its stack is not aligned", [](auto& i) { i.tasklets[3].stack.pop_back(); }},
-    {"tasklet 3: no frame", [](auto& i) { i.tasklets[3].frames.clear(); }},
-    {"tasklet 3: a frame goes on outside", [](auto& i) { i.tasklets[3].frames[0].pc.index = 2; }},
-    {"tasklet 3: a frame goes on outside", [](auto& i) { i.tasklets[3].frames[0].pc.number = 0x20'0001; }},
-    {"tasklet 0: a frame does not fit", [](auto& i) { i.tasklets[0].frames[1].size += 8; }},
-    {"tasklet 0: a frame does not fit", [](auto& i) { i.tasklets[0].frames[1].size = ~std::uint64_t{7}; }},
-    {"tasklet 0: a frame does not fit", [](auto& i) { i.tasklets[0].frames[1].size -= 4; }},
-    {"tasklet 0: its frames do not fill", [](auto& i) { i.tasklets[0].frames[1].size -= 8; }},
+    {"tasklet 3: its stack is not aligned",
+     [](auto& i) {
+       --i.tasklets[3].stack_size;
+       i.stacks.bytes.pop_back();
+     }},
+    {"tasklet 3: no frame",
+     [](auto& i) { i.frames.resize(i.frames.size() - std::exchange(i.tasklets[3].frame_count, 0)); }},
+    {"tasklet 3: a frame goes on outside", [](auto& i) { frame_of(i, 3, 0).pc.index = 2; }},
+    {"tasklet 3: a frame goes on outside", [](auto& i) { frame_of(i, 3, 0).pc.number = 0x20'0001; }},
+    {"tasklet 0: a frame does not fit", [](auto& i) { i.frames[1].size += 8; }},
+    {"tasklet 0: a frame does not fit", [](auto& i) { i.frames[1].size = ~std::uint64_t{7}; }},
+    {"tasklet 0: a frame does not fit", [](auto& i) { i.frames[1].size -= 4; }},
+    {"tasklet 0: its frames do not fill", [](auto& i) { i.frames[1].size -= 8; }},
     {"tasklet 0: the trampoline is not",
-     [](auto& i) { i.tasklets[0].frames[1].found = snapshot::return_address::none; }},
+     [](auto& i) { i.frames[1].found = snapshot::return_address::none; }},
     {"tasklet 0: the trampoline is not",
-     [](auto& i) { i.tasklets[0].frames[2].found = snapshot::return_address::fixed; }},
+     [](auto& i) { i.frames[2].found = snapshot::return_address::fixed; }},
     {"overlap at 0x140000000040", [](auto& i) { i.tasklets[3].home = i.tasklets[1].home; }},
     {"overlap", [](auto& i) { i.tasklets[3].home = i.tasklets[1].slot + 64; }},
     {"overlap", [](auto& i) { i.tasklets[3].home = i.spans[2].begin + i.spans[2].size - 64; }},
-    {"overlap",
-     [](auto& i) {
-       i.tasklets[2].slot -= 0x1'0000;
-       i.tasklets[2].live -= 0x1'0000;
-       i.tasklets[2].sp -= 0x1'0000;
-     }},
+    {"overlap", [](auto& i) { move_slot(i.tasklets[2], std::uint64_t(-0x1'0000)); }},
     {"overlap",
      [](auto& i) {
        i.tasklets[3].slot = i.spans[1].begin;
        i.tasklets[3].live = i.tasklets[3].slot + 0x4'0000 - 0x90;
        i.tasklets[3].sp = i.tasklets[3].live + 0x80;
      }},
+    {"tasklet 6: it shares its slot, but keeps",
+     [](auto& i) {
+       i.tasklets[6].sp += 8;
+       frame_of(i, 6, 1).size -= 8;
+     }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[7].sliced = false; }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[6].sliced = false; }},
+    {"overlap at 0x130000800000", [](auto& i) { i.tasklets[7].slot_size += 0x4'0000; }},
+    {"overlap at 0x130000810000", [](auto& i) { move_slot(i.tasklets[7], 0x1'0000); }},
+    {"overlap at 0x130000810000", [](auto& i) { i.tasklets[5].home = i.tasklets[7].slot + 0x1'0000; }},
+    {"overlap at 0x130000080000",
+     [](auto& i) {
+       const auto distance = i.tasklets[3].slot - i.tasklets[6].slot;
+       move_slot(i.tasklets[6], distance);
+       move_slot(i.tasklets[7], distance);
+     }},
+    {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number = i.tasklets[7].live + 8; }},
     {"channel 0: neither a global",
      [](auto& i) {
        i.channels[0].where = {meaning::thread_local_, 0, 8};
@@ -374,7 +401,7 @@ const violation violations[] = {
     {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number = 0x1200'0000'0000; }},
     {"channel 1: neither a global", [](auto& i) { i.channels[1].where.number += 4; }},
     {"channel 0: nobody waits", [](auto& i) { i.channels[0].waiting.clear(); }},
-    {"channel 0: who waits on it does not exist", [](auto& i) { i.channels[0].waiting[1] = 6; }},
+    {"channel 0: who waits on it does not exist", [](auto& i) { i.channels[0].waiting[1] = 8; }},
     {"tasklet 3: in a channel's queue, but not blocked", [](auto& i) { i.channels[0].waiting[1] = 3; }},
     {"channel 0: senders and receivers", [](auto& i) { i.channels[0].waiting.push_back(0); }},
     {"tasklet 2: twice in queues", [](auto& i) { i.channels[0].waiting[1] = 2; }},
@@ -390,37 +417,39 @@ const violation violations[] = {
      [](auto& i) {
        i.spans[0].begin = sample::region.begin - 0x1'0000;
        i.blocks.clear();
+       i.heap.bytes.clear();
      }},
     {"span 2: outside of the region", [](auto& i) { i.spans[2].size = ~i.spans[2].begin + 1 - 0x1'0000; }},
     {"span 2: outside of the region",
      [](auto& i) {
        i.spans[2].size = 0;
        i.blocks.pop_back();
+       i.heap.bytes.resize(i.heap.bytes.size() - 48);
      }},
     {"span 1: not aligned", [](auto& i) { i.spans[1].size += 8; }},
     {"span 2: no cells of such a size",
      [](auto& i) {
        i.spans[2].cell_size = 24;
        i.blocks.pop_back();
+       i.heap.bytes.resize(i.heap.bytes.size() - 48);
      }},
     {"span 2: no cells of such a size",
      [](auto& i) {
        i.spans[2].cell_size = 0x10'0010;
        i.blocks.pop_back();
+       i.heap.bytes.resize(i.heap.bytes.size() - 48);
      }},
     {"span 0: a block is outside of it",
      [](auto& i) {
        i.spans[0].cell_size = 80;  // 819 cells, so the last 16 bytes are in none
-       i.blocks.erase(i.blocks.begin(), i.blocks.begin() + 3);
-       snapshot::block b;
-       b.begin = i.spans[0].begin + 819 * 80;
-       b.bytes.resize(80);
-       i.blocks.insert(i.blocks.begin(), b);
+       i.blocks.erase(i.blocks.begin(), i.blocks.begin() + 2);
+       i.blocks[0].begin = i.spans[0].begin + 819 * 80;
+       i.heap.bytes.resize(i.heap.bytes.size() - 3 * 64 + 80);
      }},
-    {"word 6: outside of the region", [](auto& i) { i.words[6].address = sample::region.end; }},
-    {"word 6: in no stack and no block", [](auto& i) { i.words[6].address += 0x200; }},
-    {"word 4: in no stack and no block", [](auto& i) { i.words[4].address -= 8; }},
-    {"word 0: its bytes are not zero", [](auto& i) { i.blocks[0].bytes[7] = std::byte{1}; }},
+    {"a stack's word 2: it is past the end", [](auto& i) { i.stacks.words[2].offset = i.stacks.bytes.size(); }},
+    {"a block's word 3: it is past the end", [](auto& i) { i.heap.words[3].offset += 8; }},
+    {"a stack's word 1: its bytes are not zero", [](auto& i) { i.stacks.bytes[0x207] = std::byte{1}; }},
+    {"a block's word 0: its bytes are not zero", [](auto& i) { i.heap.bytes[7] = std::byte{1}; }},
 };
 
 TEST(reader, each_rule_broken_once) {
@@ -454,8 +483,8 @@ TEST(reader, numbers_only_bytes_can_break) {
 
   file = intact;
   file[section::words].clear();
-  put(file[section::words], {2, 0x1200'0000'0040 / 8, 0, 0, ~std::uint64_t{0} - 0x1200'0000'0040 / 8, 0, 0});
-  expect_damaged(file.assembled(), "word 1: outside of the region");
+  put(file[section::words], {2, 0, 0, 0, ~std::uint64_t{0} - 1, 0, 0, 0});
+  expect_damaged(file.assembled(), "word 1: it is past the end");
 
   // Longer than the section that holds the bytes.
   file = intact;

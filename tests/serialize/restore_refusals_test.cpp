@@ -119,7 +119,7 @@ TEST_F(refusals, channel_that_main_waits_on_cannot_be_saved) {
 
 TEST_F(refusals, channel_on_its_stack_that_main_waits_on_cannot_be_saved) {
   static channel<int>* lent = nullptr;
-  tasklet holder([] {
+  tasklet holder({.stack = stackless::stack::own}, [] {
     channel<int> own;
     lent = &own;
     schedule_remove();

@@ -41,6 +41,18 @@ inline snapshot::module& add_module(snapshot::image& image, const char* path,
   return m;
 }
 
+/// A frame of the tasklet that was added last.
+inline void add_frame(snapshot::image& image, const snapshot::frame& f) {
+  image.frames.push_back(f);
+  ++image.tasklets.back().frame_count;
+}
+
+/// The word `offset` bytes into what is there so far, which is zero from then on.
+inline void add_word(snapshot::payload& to, std::uint64_t offset, const snapshot::value& what) {
+  to.words.push_back({offset, what});
+  snapshot::store(&to.bytes[offset], std::uint64_t{0});
+}
+
 /// The image of the hexdump in FORMAT.md: one tasklet that waits on a global channel and holds one object.
 inline snapshot::image small() {
   using snapshot::meaning;
@@ -62,25 +74,23 @@ inline snapshot::image small() {
   t.slot_size = 0x4'0000;
   t.live = 0x1234'0404'ff90;
   t.sp = 0x1234'0404'ffa0;
-  t.stack.resize(0x30);
-  t.stack[0x18] = std::byte{0x2a};
-  t.frames.push_back({{meaning::module, 0, 0x1234}, 0x18, snapshot::return_address::fixed});
-  t.frames.push_back({{meaning::module, 0, 0x1f0a}, 0x08, snapshot::return_address::none});
+  t.stack_size = 0x30;
+  image.stacks.bytes.resize(t.stack_size);
+  image.stacks.bytes[0x18] = std::byte{0x2a};
+  add_word(image.stacks, 0x10, {meaning::canary, 0, 0});
+  add_word(image.stacks, 0x20, {meaning::module, 0, 0x1f0a});
+  add_frame(image, {{meaning::module, 0, 0x1234}, 0x18, snapshot::return_address::fixed});
+  add_frame(image, {{meaning::module, 0, 0x1f0a}, 0x08, snapshot::return_address::none});
 
   auto& c = image.channels.emplace_back();
   c.where = {meaning::module, 0, 0x6010};
   c.waiting.push_back(0);
 
   image.spans.push_back({0x1234'0500'0000, 0x1'0000, 32});
-  auto& b = image.blocks.emplace_back();
-  b.span = 0;
-  b.begin = 0x1234'0500'0020;
-  b.bytes.resize(32);
-  std::memcpy(b.bytes.data() + 8, "hello", 5);
-
-  image.words.push_back({0x1234'0404'ffa0, {meaning::canary, 0, 0}});
-  image.words.push_back({0x1234'0404'ffb0, {meaning::module, 0, 0x1f0a}});
-  image.words.push_back({0x1234'0500'0020, {meaning::module, 0, 0x5d20}});
+  image.blocks.push_back({0, 0x1234'0500'0020});
+  image.heap.bytes.resize(32);
+  std::memcpy(image.heap.bytes.data() + 8, "hello", 5);
+  add_word(image.heap, 0, {meaning::module, 0, 0x5d20});
   return image;
 }
 
@@ -99,9 +109,8 @@ inline snapshot::image full() {
 
   const std::uint64_t records = 0x1400'0000'0000;
   const std::uint64_t slots = 0x1300'0000'0000;
-  const auto fill = [](auto& to, std::size_t size, unsigned seed) {
-    to.resize(size);
-    for (std::size_t i = 0; i != size; ++i) to[i] = static_cast<std::byte>(seed + 7 * i);
+  const auto append = [](snapshot::payload& to, std::size_t size, unsigned seed) {
+    for (std::size_t i = 0; i != size; ++i) to.bytes.push_back(static_cast<std::byte>(seed + 7 * i));
   };
   const auto parked = [&](std::uint64_t home, state is, std::uint64_t slot, std::size_t length) -> auto& {
     auto& t = image.tasklets.emplace_back();
@@ -119,10 +128,11 @@ inline snapshot::image full() {
     t.slot_size = 0x4'0000;
     t.live = slot + 0x4'0000 - length;
     t.sp = t.live + 0x80;
-    fill(t.stack, length, static_cast<unsigned>(slot >> 18));
-    t.frames.push_back({{meaning::module, 1, 0x1'0000}, 0, return_address::unique});
-    t.frames.push_back({{meaning::module, 0, 0x12'3456}, length - 0x80 - 16, return_address::several});
-    t.frames.push_back({{meaning::module, 0, 0x5000}, 16, return_address::none});
+    t.stack_size = length;
+    append(image.stacks, length, static_cast<unsigned>(slot >> 18));
+    add_frame(image, {{meaning::module, 1, 0x1'0000}, 0, return_address::unique});
+    add_frame(image, {{meaning::module, 0, 0x12'3456}, length - 0x80 - 16, return_address::several});
+    add_frame(image, {{meaning::module, 0, 0x5000}, 16, return_address::none});
     return t;
   };
 
@@ -153,6 +163,12 @@ inline snapshot::image full() {
   dead.state = state::dead;
   dead.handles = 0xffff'ffff;
   dead.slot_size = 0x8000'0000;
+  for (const std::uint64_t n : {0, 1}) {
+    auto& sliced = parked(records + 0x100 + 0x40 * n, state::paused, slots + 0x80'0000, 0x98 + 0x100 * n);
+    sliced.sliced = true;
+    sliced.sp = sliced.live;
+    image.frames[image.frames.size() - 2].size += 0x80;
+  }
 
   auto& global = image.channels.emplace_back();
   global.where = {meaning::module, 0, 0x10'0000};
@@ -166,27 +182,18 @@ inline snapshot::image full() {
   image.spans.push_back({0x1200'0100'0000, 0x10'0000, 48});
   for (const auto& [index, cell] :
        std::vector<std::pair<std::uint32_t, std::uint64_t>>{{0, 1}, {0, 2}, {0, 1023}, {1, 31}, {2, 9}}) {
-    auto& b = image.blocks.emplace_back();
-    b.span = index;
-    b.begin = image.spans[index].begin + cell * image.spans[index].cell_size;
-    fill(b.bytes, image.spans[index].cell_size, index);
+    const auto& span = image.spans[index];
+    image.blocks.push_back({index, span.begin + cell * span.cell_size});
+    append(image.heap, span.cell_size, index);
   }
 
-  const auto word = [&](std::uint64_t address, snapshot::value what) {
-    image.words.push_back({address, what});
-    const auto clear = [&](std::uint64_t begin, auto& memory) {
-      if (address >= begin && address - begin < memory.size()) std::memset(&memory[address - begin], 0, 8);
-    };
-    for (auto& t : image.tasklets) clear(t.live, t.stack);
-    for (auto& b : image.blocks) clear(b.begin, b.bytes);
-  };
-  word(0x1200'0000'0040, {meaning::module, 1, 0x1f'fff8});
-  word(0x1200'0000'0048, {meaning::thread_local_, 0, 0x10});
-  word(0x1200'0000'00b8, {meaning::thread_pointer, 0, std::uint64_t(-8)});
-  word(0x1200'0000'fff8, {meaning::foreign, 0, 0});
-  word(slots + 0x4'0000 - 0x100, {meaning::canary, 0, 0});
-  word(slots + 0x4'0000 - 8, {meaning::stranger, 0, 0});
-  word(slots + 0x44'0000 - 0x200, {meaning::data, 0, 0xdead'beef});
+  add_word(image.stacks, 0, {meaning::data, 0, 0xdead'beef});
+  add_word(image.stacks, 0x200, {meaning::canary, 0, 0});
+  add_word(image.stacks, 0x2f8, {meaning::stranger, 0, 0});
+  add_word(image.heap, 0, {meaning::module, 1, 0x1f'fff8});
+  add_word(image.heap, 8, {meaning::thread_local_, 0, 0x10});
+  add_word(image.heap, 64 + 0x38, {meaning::thread_pointer, 0, std::uint64_t(-8)});
+  add_word(image.heap, image.heap.bytes.size() - 8, {meaning::foreign, 0, 0});
   return image;
 }
 

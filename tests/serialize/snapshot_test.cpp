@@ -254,6 +254,7 @@ thread_local int of_this_thread = 0;
 
 TEST_F(snapshots, thread_local_address_is_that_of_the_restoring_thread) {
   const auto bytes = saved_in_child([] {
+    stackless::share_slots({.count = 1});  // those that this process may have are this thread's
     tasklet t([] {
       int* volatile address = &of_this_thread;
       stackless::schedule_remove();
@@ -274,7 +275,7 @@ TEST_F(snapshots, thread_local_address_is_that_of_the_restoring_thread) {
 
 TEST_F(snapshots, another_tasklets_stack_is_not_dragged_in) {
   static int* lent = nullptr;
-  tasklet lender([] {
+  tasklet lender({.stack = stackless::stack::own}, [] {
     int local = 1;
     lent = &local;
     stackless::schedule_remove();
@@ -290,7 +291,7 @@ TEST_F(snapshots, another_tasklets_stack_is_not_dragged_in) {
   const auto image = stackless::snapshot::capture({&root, 1});
   EXPECT_EQ(image.tasklets.size(), 1u);
   std::size_t strangers = 0;
-  for (const auto& w : image.words) strangers += w.what.means == stackless::snapshot::meaning::stranger;
+  for (const auto& w : image.stacks.words) strangers += w.what.means == stackless::snapshot::meaning::stranger;
   EXPECT_GE(strangers, 1u);
 }
 
@@ -344,7 +345,7 @@ TEST_F(snapshots, word_on_the_stack_that_leads_to_malloc_is_poison) {
   stackless::detail::record* const root = stackless::tasklet_access::record(t);
   const auto image = stackless::snapshot::capture({&root, 1});
   std::size_t foreign = 0;
-  for (const auto& w : image.words) foreign += w.what.means == stackless::snapshot::meaning::foreign;
+  for (const auto& w : image.stacks.words) foreign += w.what.means == stackless::snapshot::meaning::foreign;
   EXPECT_GE(foreign, 1u);
   t.kill();
   std::free(outside);
@@ -416,6 +417,35 @@ int down(int n) {
     return 0;
   }
   return down(n - 1) + 1;
+}
+
+void wait_with(std::size_t bytes) {
+  auto* const block = static_cast<volatile char*>(__builtin_alloca(bytes));
+  block[0] = 1;
+  stackless::schedule_remove();
+  block[bytes - 1] = 1;
+}
+
+TEST_F(snapshots, frames_of_those_that_wait_at_the_same_place_are_each_ones_own) {
+  std::vector<tasklet> all;
+  for (const std::size_t bytes : {100, 1000, 100, 500}) all.emplace_back(wait_with, bytes);
+  stackless::run();
+  std::vector<stackless::detail::record*> records;
+  for (const tasklet& t : all) records.push_back(stackless::tasklet_access::record(t));
+  const auto together = stackless::snapshot::capture(records);
+  std::span<const stackless::snapshot::frame> left = together.frames;
+  for (std::size_t i = 0; i != all.size(); ++i) {
+    const auto frames = stackless::snapshot::take(left, together.tasklets[i].frame_count);
+    const auto alone = stackless::snapshot::capture({&records[i], 1});
+    ASSERT_EQ(frames.size(), alone.frames.size());
+    for (std::size_t j = 0; j != frames.size(); ++j) {
+      EXPECT_EQ(frames[j].pc, alone.frames[j].pc);
+      EXPECT_EQ(frames[j].size, alone.frames[j].size);
+      EXPECT_EQ(frames[j].found, alone.frames[j].found);
+    }
+  }
+  EXPECT_TRUE(left.empty());
+  EXPECT_LT(together.tasklets[0].stack_size, together.tasklets[1].stack_size);
 }
 
 TEST_F(snapshots, depth_is_limited_by_the_stack_alone) {

@@ -84,6 +84,7 @@ TEST_F(stack_sizes, what_one_that_came_back_has_used_begins_with_what_it_came_wi
   const auto keeping = [](std::size_t bytes) {
     tasklet t({.stack_size = large, .measure_stack = true}, [bytes] {
       volatile char kept[100'000];
+      asm volatile("" ::"r"(kept) : "memory");  // else clang keeps only what is used of it
       kept[0] = 1;
       {
         auto* const block = static_cast<volatile char*>(__builtin_alloca(bytes));

@@ -161,7 +161,7 @@ TEST_F(sync_snapshots, one_that_waits_for_a_global_event_waits_for_the_new_proce
 
 TEST_F(sync_snapshots, wait_group_of_a_saved_frame_is_waited_for_still) {
   tasklet u = brought_back([] {
-    tasklet t([] {
+    tasklet t({.stack = stackless::stack::own}, [] {
       stackless::wait_group work;
       work.add();
       tasklet part([&] {
@@ -191,7 +191,7 @@ TEST_F(sync_snapshots, group_comes_back_with_its_tasklets_and_takes_their_errors
       });
       g.spawn([&] {
         try {
-          stackless::channel<void>().receive();
+          stackless::heap::make<stackless::channel<void>>()->receive();
         } catch (const stackless::TaskletExit&) {
           note("killed");
           throw;

@@ -72,24 +72,27 @@ class report {
 
   void tasklets() {
     out_ += "\ntasklets\n";
-    out_ += text("     %-9s  %-11s  %-14s  %-14s  %11s  %11s  %7s\n", "is", "state", "home", "slot", "slot bytes",
-                 "stack bytes", "handles");
+    out_ += text("     %-9s  %-11s  %-6s  %-14s  %-14s  %11s  %11s  %7s\n", "is", "state", "stack", "home", "slot",
+                 "slot bytes", "stack bytes", "handles");
+    std::span<const snapshot::frame> left = image_.frames;
     for (std::size_t i = 0; i != image_.tasklets.size(); ++i) {
       const snapshot::tasklet& t = image_.tasklets[i];
-      out_ += text("%3zu  %-9s  %-11s  %-14s  %-14s  %11llu  %11zu  %7u\n", i,
-                   i < image_.roots ? "root" : "reachable", name_of(t.state), hexadecimal(t.home).c_str(),
+      out_ += text("%3zu  %-9s  %-11s  %-6s  %-14s  %-14s  %11llu  %11llu  %7u\n", i,
+                   i < image_.roots ? "root" : "reachable", name_of(t.state), t.sliced ? "sliced" : "own",
+                   hexadecimal(t.home).c_str(),
                    t.slot != 0 ? hexadecimal(t.slot).c_str() : "-",
-                   static_cast<unsigned long long>(t.slot_size), t.stack.size(), t.handles);
-      frames(t);
+                   static_cast<unsigned long long>(t.slot_size), static_cast<unsigned long long>(t.stack_size),
+                   t.handles);
+      frames(snapshot::take(left, t.frame_count));
     }
   }
 
-  void frames(const snapshot::tasklet& t) {
-    const int digits = static_cast<int>(std::to_string(t.frames.size()).size());
+  void frames(std::span<const snapshot::frame> list) {
+    const int digits = static_cast<int>(std::to_string(list.size()).size());
     std::size_t widest = 0;
-    for (const snapshot::frame& f : t.frames) widest = std::max(widest, hexadecimal(f.pc.number).size());
-    for (std::size_t i = 0; i != t.frames.size(); ++i) {
-      const snapshot::value& pc = t.frames[i].pc;
+    for (const snapshot::frame& f : list) widest = std::max(widest, hexadecimal(f.pc.number).size());
+    for (std::size_t i = 0; i != list.size(); ++i) {
+      const snapshot::value& pc = list[i].pc;
       out_ += text("     #%-*zu  %-*s  %s\n", digits, i, static_cast<int>(widest),
                    hexadecimal(pc.number).c_str(), symbols_.code(pc).c_str());
     }
@@ -111,16 +114,12 @@ class report {
 
   void heap() {
     std::map<std::uint64_t, std::size_t> sizes;  // cell size -> blocks
-    std::size_t bytes = 0;
-    for (const snapshot::block& b : image_.blocks) {
-      ++sizes[b.bytes.size()];
-      bytes += b.bytes.size();
-    }
+    for (const snapshot::block& b : image_.blocks) ++sizes[image_.spans[b.span].cell_size];
     out_ += "\nheap\n  cell bytes  blocks       bytes\n";
     for (const auto& [size, blocks] : sizes)
       out_ += text("  %10llu  %6zu  %10llu\n", static_cast<unsigned long long>(size), blocks,
                    static_cast<unsigned long long>(size * blocks));
-    out_ += text("  %10s  %6zu  %10zu\n", "all", image_.blocks.size(), bytes);
+    out_ += text("  %10s  %6zu  %10zu\n", "all", image_.blocks.size(), image_.heap.bytes.size());
   }
 
   /// What was left behind; all else comes back.
@@ -130,7 +129,9 @@ class report {
       foreign += v.means == meaning::foreign;
       strangers += v.means == meaning::stranger;
     };
-    for (const snapshot::word& w : image_.words) count(w.what);
+    for (const snapshot::payload* p : {&image_.stacks, &image_.heap}) {
+      for (const snapshot::word& w : p->words) count(w.what);
+    }
     for (const snapshot::tasklet& t : image_.tasklets) {
       for (const snapshot::value* v : {&t.fp, &t.base, &t.caught, &t.closure}) count(*v);
       for (const snapshot::value& v : t.transfer) count(v);

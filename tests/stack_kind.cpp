@@ -1,4 +1,4 @@
-#include "tests/core/stack_kind.hpp"
+#include "tests/stack_kind.hpp"
 
 #include <gtest/gtest.h>
 

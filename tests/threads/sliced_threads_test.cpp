@@ -97,6 +97,21 @@ TEST_F(sliced_threads, orphans_of_one_slot_go_to_one_thread) {
   EXPECT_EQ(right, 3);
 }
 
+TEST_F(sliced_threads, what_the_library_keeps_for_itself_shares_no_slot) {
+  const auto before = stackless::default_options();
+  stackless::default_options(sliced);
+  elsewhere there;
+  const tasklet main_there = there.main();  // this thread has waited
+  stackless::default_options(before);
+  int right = 0;
+  tasklet t(sliced, keep, 7, std::ref(right));
+  run();
+  t.bind_thread(main_there);
+  t.insert();
+  t.join();
+  EXPECT_EQ(right, 1);
+}
+
 TEST_F(sliced_threads, threads_slice_each_for_itself) {
   constexpr int each = 100;
   const auto slice = [=] {

@@ -159,14 +159,14 @@ slicer& slicer_of(scheduler& s) {
   return *s.slicer;
 }
 
-slot* acquire_for(const scheduler& s, unsigned size_class) {
+slot* acquire_for(scheduler& s, unsigned size_class) {
   slot* const place = slots::acquire(size_class);
   place->home = &s;
   return place;
 }
 
 /// One of those that are shared, in turn.
-slot* next_shared(const scheduler& s, slicer& mine) {
+slot* next_shared(scheduler& s, slicer& mine) {
   slot*& place = mine.shared[mine.next];
   if (place == nullptr) place = acquire_for(s, mine.size_class);
   mine.next = (mine.next + 1) % mine.shared.size();
@@ -174,7 +174,7 @@ slot* next_shared(const scheduler& s, slicer& mine) {
 }
 
 /// One for `r` alone. It is closed at once, so that the kernel can refuse where it can be told.
-slot* strict_slot(const scheduler& s, const slicer& mine, record* r) {
+slot* strict_slot(scheduler& s, const slicer& mine, record* r) {
   slot* const place = acquire_for(s, mine.size_class);
   place->retired = true;
   place->sole_tenant = r;
@@ -200,6 +200,7 @@ void settle(scheduler& s, record* r) {
   slicer& mine = slicer_of(s);
   slot* const place = mine.strict ? strict_slot(s, mine, r) : next_shared(s, mine);
   ++place->tenants;
+  ++place->at_home;
   r->stack = place;
   r->size_class = mine.size_class;
 }
@@ -220,7 +221,12 @@ void end(record* r) noexcept {
 void leave(record* r) noexcept {
   slot* const place = std::exchange(r->stack, nullptr);
   if (place->user == r) place->user = nullptr;
-  if (--place->tenants == 0 && place->retired) slots::release(place);
+  --place->at_home;
+  if (--place->tenants == 0) {
+    if (place->retired) slots::release(place);
+  } else if (place->at_home == 0) {
+    place->home.publish(&detail::nobody);
+  }
 }
 
 unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
@@ -268,22 +274,35 @@ bool hold(const void* address) noexcept {
   return there != nullptr && there->kind == extent_kind::slot && static_cast<const slot*>(there)->home != nullptr;
 }
 
-bool assign(record* r, const scheduler& to) noexcept {
+bool assign(record* r, scheduler& to) noexcept {
   slot* const place = r->stack;
-  if (place->home == &to) return true;
-  if (place->home != &detail::nobody && place->tenants != 1) return false;
-  if (slicer* mine = detail::mine().slicer) std::ranges::replace(mine->shared, place, nullptr);
+  if (place->tenants != 1) return false;
+  std::ranges::replace(detail::mine().slicer->shared, place, nullptr);
   place->retired = true;
   place->home = &to;
   return true;
 }
+
+bool adopt(record* r, scheduler& to) noexcept {
+  slot* const place = r->stack;
+  const scheduler* const home = place->home.acquire();
+  if (home != &detail::nobody && home != &to) return false;
+  ++place->at_home;
+  place->home = &to;
+  return true;
+}
+
+scheduler* home_of(const record* r) noexcept { return r->stack->home; }
 
 void arrive(scheduler& to, record* r) {
   const slicer& mine = slicer_of(to);
   if (is_away(r)) r->context = mine.way_back;
 }
 
-void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }
+void abandon(record* r) noexcept {
+  r->stack->at_home = 0;
+  r->stack->home.publish(&detail::nobody);
+}
 
 void close(scheduler& s) noexcept {
   slicer* const mine = std::exchange(s.slicer, nullptr);

@@ -33,7 +33,7 @@
 #include "core/access.hpp"
 #include "core/slot.hpp"
 #include "tests/child.hpp"
-#include "tests/core/stack_kind.hpp"
+#include "tests/stack_kind.hpp"
 #include "tests/guards.hpp"
 #include "tests/resident.hpp"
 

@@ -18,7 +18,7 @@
 #include "core/record.hpp"
 #include "core/access.hpp"
 #include "core/slot.hpp"
-#include "tests/core/stack_kind.hpp"
+#include "tests/stack_kind.hpp"
 
 namespace {
 

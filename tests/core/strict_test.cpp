@@ -18,7 +18,7 @@
 #include "core/access.hpp"
 #include "core/slot.hpp"
 #include "tests/child.hpp"
-#include "tests/core/stack_kind.hpp"
+#include "tests/stack_kind.hpp"
 
 namespace {
 

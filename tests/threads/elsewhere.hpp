@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "core/record.hpp"
+#include "tests/stack_kind.hpp"
 
 inline void nap() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 
@@ -65,7 +66,7 @@ class elsewhere {
 
  private:
   stackless::channel<std::function<void()>> jobs_;
-  std::thread thread_{[this] {
+  thread_of_kind thread_{[this] {
     for (auto& job : jobs_) job();
   }};
 };

@@ -14,6 +14,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/ended.hpp"
 #include "core/record.hpp"
 #include "tests/stack_kind.hpp"
 
@@ -77,7 +78,7 @@ class with_threads : public ::testing::Test {
   static std::size_t living() {
     stackless::run();
     stackless::poll();
-    stackless::tasklet();  // whoever ended last is gone now
+    stackless::detail::reclaim_all(stackless::detail::here());  // whoever has ended is gone now
     std::size_t count = 0;
     stackless::records::for_each([&](stackless::detail::record*) { ++count; });
     return count;

@@ -156,6 +156,7 @@ bool is_first_thread() { return getpid() == gettid(); }
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
+  reclaim_departed(from);  // whoever has ended takes no place any more
   if (!r->alive()) give_up_slot(from, r);
   const bool alive = r->alive(), traps = r->block_trap, looks_again = r->state == state::choosing;
   note_thread_words(r, tls_of_this_thread());

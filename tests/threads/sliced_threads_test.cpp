@@ -42,6 +42,7 @@ void keep(int number, int& right) {
 
 TEST_F(sliced_threads, one_that_has_its_slot_to_itself_moves_away_or_in_place) {
   elsewhere there;
+  const tasklet main_there = there.main();
   for (const bool away : {false, true}) {
     int right = 0;
     tasklet t(sliced, keep, 7, std::ref(right));
@@ -50,7 +51,7 @@ TEST_F(sliced_threads, one_that_has_its_slot_to_itself_moves_away_or_in_place) {
       tasklet(sliced, [] {});
       run();
     }
-    t.bind_thread(there.main());
+    t.bind_thread(main_there);
     t.insert();
     there([] { run(); });
     EXPECT_EQ(right, 1);

@@ -29,7 +29,6 @@ inline bool may_keep_slot(const scheduler& s, const record* r) {
 
 /// `r`, which is dead and has a slot that was kept, is spare from now on.
 inline void spare(scheduler& s, record* r) {
-  r->foreign_handles.store(0, std::memory_order_relaxed);  // or what its own thread has let go too often
   r->next = s.spare;
   s.spare = r;
 }

@@ -68,7 +68,7 @@ void run_idler(void*, bool run) {
 
 void keep_idler(scheduler& s) {
   if (s.idler != nullptr) return;
-  tasklet t;
+  tasklet t({.stack = stack::own});  // nobody else's place in a slot
   record* r = tasklet_access::record(t);
   r->body = run_idler;
   r->closure = r;

@@ -63,38 +63,53 @@ std::vector<tls_block> tls_of_this_thread() {
   return blocks;
 }
 
-// What lies between the variables of a frame is looked at as well.
-__attribute__((no_sanitize("address"))) void note(std::uintptr_t* where, std::span<const tls_block> blocks, record* r) {
-  if (*where == arch::thread_pointer()) extras_of(r).thread_words.push_back({where, no_module, 0});
-  for (const tls_block& b : blocks) {
-    if (*where - b.begin < b.size) extras_of(r).thread_words.push_back({where, b.module, *where - b.begin});
-  }
-}
+/// What a parked tasklet has kept in words, by number: a sliced stack may be elsewhere when the tasklet arrives.
+class kept_words {
+ public:
+  explicit kept_words(record* r) : context_(slices::context_of(r)), live_(slices::live_bytes(r)) {}
 
-/// `r` leaves the thread.
-void note_thread_words(record* r, std::span<const tls_block> blocks) {
+  std::size_t count() const { return of_context + live_.size() / sizeof(std::uintptr_t); }
+  std::uintptr_t* at(std::size_t number) const {
+    if (number == 0) return reinterpret_cast<std::uintptr_t*>(&context_.fp);
+    if (number == 1) return reinterpret_cast<std::uintptr_t*>(&context_.base);
+    return reinterpret_cast<std::uintptr_t*>(live_.data()) + (number - of_context);
+  }
+
+ private:
+  static constexpr std::size_t of_context = 2;
+
+  arch::context& context_;
+  const std::span<std::byte> live_;
+};
+
+/// `r` leaves the thread. What lies between the variables of a frame is looked at as well.
+__attribute__((no_sanitize("address"))) void note_thread_words(record* r, std::span<const tls_block> blocks) {
   if (r->extras != nullptr) r->extras->thread_words.clear();  // of an earlier attempt
   if (!r->alive() || r->stack == nullptr || !r->started) return;
-  arch::context& parked = slices::context_of(r);
-  note(reinterpret_cast<std::uintptr_t*>(&parked.fp), blocks, r);
-  note(reinterpret_cast<std::uintptr_t*>(&parked.base), blocks, r);
-  const std::span<std::byte> live = slices::live_bytes(r);
-  for (std::size_t i = 0; i != live.size(); i += sizeof(std::uintptr_t)) {
-    note(reinterpret_cast<std::uintptr_t*>(live.data() + i), blocks, r);
+  const kept_words words(r);
+  for (std::size_t i = 0; i != words.count(); ++i) {
+    const std::uintptr_t word = *words.at(i);
+    if (word == arch::thread_pointer()) extras_of(r).thread_words.push_back({i, no_module, 0});
+    for (const tls_block& b : blocks) {
+      if (word - b.begin < b.size) extras_of(r).thread_words.push_back({i, b.module, word - b.begin});
+    }
   }
-}
-
-__attribute__((no_sanitize("address"))) void rewrite(const thread_word& w) {
-  tls_index variable{w.module, w.offset};
-  *w.where = w.module == no_module ? arch::thread_pointer() : reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
 }
 
 /// `r` has arrived in this thread.
-void arrive(record* r) noexcept {
-  if (r->extras != nullptr) {
-    for (const thread_word& w : r->extras->thread_words) rewrite(w);
-    r->extras->thread_words.clear();
+__attribute__((no_sanitize("address"))) void rewrite_thread_words(record* r) {
+  if (r->extras == nullptr || r->extras->thread_words.empty()) return;
+  const kept_words words(r);
+  for (const auto [number, module, offset] : r->extras->thread_words) {
+    tls_index variable{module, offset};
+    *words.at(number) =
+        module == no_module ? arch::thread_pointer() : reinterpret_cast<std::uintptr_t>(__tls_get_addr(&variable));
   }
+  r->extras->thread_words.clear();
+}
+
+void arrive(record* r) noexcept {
+  rewrite_thread_words(r);
   r->arriving = false;
   if (!r->alive()) return;
   if (r->sliced) slices::arrive(*r->owner, r);
@@ -141,6 +156,7 @@ bool is_first_thread() { return getpid() == gettid(); }
 }  // namespace
 
 bool hand_over(scheduler& from, record* r, scheduler* to) {
+  reclaim_departed(from);  // whoever has ended takes no place any more
   if (!r->alive()) give_up_slot(from, r);
   const bool alive = r->alive(), traps = r->block_trap, looks_again = r->state == state::choosing;
   note_thread_words(r, tls_of_this_thread());
@@ -167,7 +183,7 @@ bool adopt(scheduler& s, record* r) {
   {
     const arch::locked hold(adoption);
     if (r->owner != &nobody) return false;
-    if (r->alive() && r->sliced && !slices::assign(r, s)) return false;
+    if (r->alive() && r->sliced && !slices::adopt(r, s)) return false;
     give_to(r, &s);
   }
   arrive(r);
@@ -181,7 +197,11 @@ bool let_go_orphaned(record* r) noexcept {
     if (r->owner.acquire() != &nobody) return false;
     r->handles += r->foreign_handles.exchange(0, std::memory_order_acq_rel) - 1;
     if (r->handles > 0) return true;
-    if (r->alive() && r->sliced && !slices::assign(r, s)) return true;  // it can only be unwound where its slot is
+    if (r->alive() && r->sliced && !slices::adopt(r, s)) {
+      // It can only be unwound where its slot is. The handle goes there.
+      ++r->handles;
+      return post(slices::home_of(r), letter_to([r](scheduler&) noexcept { let_go_abroad(r); }));
+    }
     give_to(r, &s);
   }
   arrive(r);
@@ -207,14 +227,17 @@ void leave_tasklets(scheduler& s) {
   reclaim_all(s);
   const std::vector<tls_block> blocks = tls_of_this_thread();
   records::for_each_of(s, [&](record* r) {
-    if (stands_in(r)) return r->owner.publish(&nobody);
+    if (stands_in(r)) return;
     note_thread_words(r, blocks);
     if (r->state == state::ready || r->state == state::running_others) r->state = state::paused;
     if (r->state == state::choosing) stop_choosing(r);
     if (r->alive() && r->sliced) slices::abandon(r);
-    give_to(r, &nobody);
   });
   slices::close(s);
+  records::for_each_of(s, [](record* r) {
+    if (stands_in(r)) return r->owner.publish(&nobody);
+    give_to(r, &nobody);
+  });
 }
 
 }  // namespace detail

@@ -14,7 +14,7 @@ namespace detail {
 
 /// A word of a parked tasklet that is the address of a thread-local variable, or the thread pointer.
 struct thread_word {
-  std::uintptr_t* where;
+  std::size_t number;  ///< among the words of the tasklet
   std::size_t module;  ///< as the dynamic linker numbers those with thread-local storage
   std::size_t offset;  ///< in the module's block
 };

@@ -173,7 +173,7 @@ slicer& slicer_of(scheduler& s) {
   return *s.slicer;
 }
 
-slot* open(slot* place, const scheduler& to) noexcept {
+slot* open(slot* place, scheduler& to) noexcept {
   place->home = &to;
   return place;
 }
@@ -219,13 +219,14 @@ void retire_all(slicer& mine) noexcept {
 }
 
 /// One of those that are shared, in turn.
-slot* next_shared(const scheduler& s, slicer& mine) {
+slot* next_shared(scheduler& s, slicer& mine) {
   if (mine.opened != mine.count) enter_ring(mine, open(slots::acquire(mine.size_class), s));
   return mine.latest = mine.latest->next_shared;
 }
 
 void move_in(slot* place, record* r) noexcept {
   ++place->tenants;
+  ++place->at_home;
   r->stack = place;
   r->size_class = place->size_class;
 }
@@ -284,7 +285,12 @@ void end(record* r) noexcept {
 void leave(record* r) noexcept {
   slot* const place = std::exchange(r->stack, nullptr);
   if (place->user == r) place->user = nullptr;
-  if (--place->tenants == 0 && place->retired) slots::release(place);
+  --place->at_home;
+  if (--place->tenants == 0) {
+    if (place->retired) slots::release(place);
+  } else if (place->at_home == 0) {
+    place->home.publish(&detail::nobody);
+  }
 }
 
 unsigned size_class_of(scheduler& s) { return slicer_of(s).size_class; }
@@ -339,22 +345,35 @@ __attribute__((no_sanitize("address", "thread"))) bool keep(const heap::block& b
   return r != nullptr && r->sliced && r->started && r->alive() && r->away == block;
 }
 
-bool assign(record* r, const scheduler& to) noexcept {
+bool assign(record* r, scheduler& to) noexcept {
   slot* const place = r->stack;
-  if (place->home == &to) return true;
-  if (place->home != &detail::nobody && place->tenants != 1) return false;
+  if (place->tenants != 1) return false;
   if (place->next_shared != nullptr) leave_ring(*detail::mine().slicer, place);
   place->retired = true;
   place->home = &to;
   return true;
 }
 
+bool adopt(record* r, scheduler& to) noexcept {
+  slot* const place = r->stack;
+  const scheduler* const home = place->home.acquire();
+  if (home != &detail::nobody && home != &to) return false;
+  ++place->at_home;
+  place->home = &to;
+  return true;
+}
+
+scheduler* home_of(const record* r) noexcept { return r->stack->home; }
+
 void arrive(scheduler& to, record* r) {
   const slicer& mine = slicer_of(to);
   if (is_away(r)) r->context = mine.way_back;
 }
 
-void abandon(record* r) noexcept { r->stack->home = &detail::nobody; }
+void abandon(record* r) noexcept {
+  r->stack->at_home = 0;
+  r->stack->home.publish(&detail::nobody);
+}
 
 void close(scheduler& s) noexcept {
   slicer* const mine = std::exchange(s.slicer, nullptr);

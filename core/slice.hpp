@@ -68,9 +68,15 @@ bool come_home(detail::record* r, std::uintptr_t begin);
 /// Throws memory_error.
 void put_away(detail::record* r, std::span<const std::byte> live);
 
-/// `r` is about to move from this thread to another, or from one that has ended to this. False if others use its slot
-/// who belong elsewhere.
-bool assign(detail::record* r, const detail::scheduler& to) noexcept;
+/// `r` is about to move from this thread to another. False if others use its slot.
+bool assign(detail::record* r, detail::scheduler& to) noexcept;
+
+/// `r`, whose thread has ended, is about to move to this one, while nobody else adopts any. False if tasklets of another
+/// thread use its slot.
+bool adopt(detail::record* r, detail::scheduler& to) noexcept;
+
+/// The thread to which those belong who use the slot of `r`, as long as nobody adopts any.
+detail::scheduler* home_of(const detail::record* r) noexcept;
 
 /// It has come to this thread.
 void arrive(detail::scheduler& to, detail::record* r);
@@ -87,7 +93,8 @@ void share(detail::scheduler&, std::size_t count, unsigned size_class, bool stri
 /// The size of the slots that are shared.
 unsigned size_class_of(detail::scheduler&);
 
-/// The thread ends: what its tasklet `r` needs belongs to nobody.
+/// The thread ends: what its tasklet `r` needs belongs to nobody. Nobody may adopt one before all have been abandoned and
+/// the thread has closed, for they share what they need.
 void abandon(detail::record* r) noexcept;
 
 /// The thread ends. Slots that tasklets still use stay with them.

@@ -6,15 +6,12 @@
 #include <cstdint>
 #include <optional>
 
+#include <stackless/detail/record.hpp>
+
 #include "arch/region.hpp"
 #include "core/extents.hpp"
 
 STACKLESS_BEGIN
-
-namespace detail {
-struct record;
-struct scheduler;
-}
 
 struct slot : arch::extent {
   /// Warm and cold slots are in the pool, with their pages or without.
@@ -24,12 +21,15 @@ struct slot : arch::extent {
   state now = state::used;
   unsigned size_class = 0;
   std::uint32_t era = arch::region::no_era;  ///< what is not of this era is not used for new stacks
-  const detail::scheduler* home = nullptr;  ///< whose sliced tasklets share it; nullptr: nobody's
-  std::uint32_t tenants = 0;                ///< so many of them
-  slot* next_shared = nullptr;              ///< ring of those that the home has for new ones: next in turn
-  bool retired = false;                     ///< nobody new settles in it
-  detail::record* sole_tenant = nullptr;    ///< nobody else may see what is in it: closed while its stack is away
-  bool closed = false;                      ///< an access faults
+  // Shared by sliced tasklets. Only the thread that it belongs to touches this, and hands it on by what it stores in
+  // `home`; the tenants that are not of this thread have been left by another.
+  detail::relaxed<detail::scheduler*> home = nullptr;  ///< of that thread; &detail::nobody: no thread's; nullptr: not shared
+  std::uint32_t tenants = 0;
+  std::uint32_t at_home = 0;  ///< those of them who are of this thread
+  slot* next_shared = nullptr;  ///< ring of those that the thread has for new ones: next in turn
+  bool retired = false;       ///< nobody new settles in it
+  detail::record* sole_tenant = nullptr;  ///< nobody else may see what is in it: closed while its stack is away
+  bool closed = false;                    ///< an access faults
   slot* next_free = nullptr;
   slot* previous_free = nullptr;
   std::uintptr_t top_ = 0;  ///< since it has its place

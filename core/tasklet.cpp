@@ -210,7 +210,7 @@ void join_abroad(const tasklet& t) {
   const auto ended = std::make_shared<channel<void>>(1);
   do_there(t, [t, teller = std::shared_ptr<channel<void>>(ended.get(), [ended](channel<void>* c) { c->close(); })](
                   detail::record*, detail::scheduler&) {
-    tasklet([t, teller] {
+    tasklet({.stack = stack::own}, [t, teller] {
       try {
         tasklet(t).join();
         teller->send();

@@ -312,7 +312,7 @@ TEST_F(descriptors, thread_that_gets_none_for_its_loop_is_told_and_may_wait_late
 
 TEST_F(descriptors, thread_may_end_while_tasklets_wait) {
   a_pipe p;
-  std::thread([&] {
+  thread_of_kind([&] {
     const descriptor d(p.first());
     tasklet([&] { wait_readable(p.first()); }).name("left");
     tasklet([&] { sleep_for(long_time); }).name("left");

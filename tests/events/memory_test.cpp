@@ -45,6 +45,7 @@ TEST_F(memory_of_events, no_operator_new_is_called_to_wait) {
 
 TEST_F(memory_of_events, sleeper_is_saved_and_comes_back_blocked) {
   static int ended;
+  ended = 0;
   tasklet t([] {
     try {
       sleep_for(long_time);

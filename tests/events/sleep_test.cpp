@@ -203,7 +203,7 @@ TEST_F(sleeping, threads_sleep_each_for_itself) {
     run();
     EXPECT_EQ(awake, 2);
   };
-  std::thread one(sleep_twice), two(sleep_twice);
+  thread_of_kind one(sleep_twice), two(sleep_twice);
   one.join();
   two.join();
 }
@@ -216,7 +216,7 @@ TEST_F(sleeping, threads_with_sleepers_are_woken_by_messages) {
     f();
     sleeper.kill();
   };
-  std::thread other([&] {
+  thread_of_kind other([&] {
     beside_a_sleeper([&] {
       for (int i = 0; i != 100; ++i) back.send(forth.receive());
     });

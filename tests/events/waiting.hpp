@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/stack_kind.hpp"
+
 namespace {
 
 using namespace std::chrono_literals;

@@ -126,7 +126,7 @@ TEST_F(deadlock, main_waits_for_other_threads_when_its_last_tasklet_has_ended) {
 
 TEST_F(deadlock, thread_that_serves_tells_the_one_that_waits_for_it) {
   channel<int> never, c;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet([&] { c.receive(); });
     run({.serve = true});
   });
@@ -148,7 +148,7 @@ TEST_F(deadlock, tasklet_that_waits_in_vain_leaves_main_to_go_on) {
 TEST_F(deadlock, stop_ends_the_run_that_serves) {
   channel<void> c;
   bool stopped = false;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet waiting([&] { c.receive(); });
     tasklet([] { stop(); });
     run({.serve = true});
@@ -177,7 +177,7 @@ TEST_F(deadlock, stop_beforehand_ends_the_next_run_that_serves_and_no_other) {
 TEST_F(deadlock, stop_by_what_another_thread_sends_ends_the_run_that_serves) {
   channel<void> quit;
   channel<int> never;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet waiting([&] { never.receive(); });
     tasklet([&] {
       quit.receive();
@@ -226,7 +226,7 @@ TEST_F(deadlock, thread_that_waits_uses_no_processor_time) {
     c.receive();
     main_used = processor_seconds() - before;
   });
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet([&] { served.receive(); });
     const double before = processor_seconds();
     run({.serve = true});

@@ -14,7 +14,9 @@
 #include <thread>
 #include <utility>
 
+#include "core/ended.hpp"
 #include "core/record.hpp"
+#include "tests/stack_kind.hpp"
 
 inline void nap() { std::this_thread::sleep_for(std::chrono::milliseconds(1)); }
 
@@ -65,7 +67,7 @@ class elsewhere {
 
  private:
   stackless::channel<std::function<void()>> jobs_;
-  std::thread thread_{[this] {
+  thread_of_kind thread_{[this] {
     for (auto& job : jobs_) job();
   }};
 };
@@ -76,7 +78,7 @@ class with_threads : public ::testing::Test {
   static std::size_t living() {
     stackless::run();
     stackless::poll();
-    stackless::tasklet();  // whoever ended last is gone now
+    stackless::detail::reclaim_all(stackless::detail::here());  // whoever has ended is gone now
     std::size_t count = 0;
     stackless::records::for_each([&](stackless::detail::record*) { ++count; });
     return count;

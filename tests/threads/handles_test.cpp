@@ -119,7 +119,7 @@ void shuffle(unsigned seed) {
   };
   std::array<channel<tasklet>, threads> inboxes;
   std::atomic<std::size_t> made = 0, busy = threads;
-  std::vector<std::thread> all;
+  std::vector<thread_of_kind> all;
   for (std::size_t me = 0; me != threads; ++me) {
     all.emplace_back([&, me] {
       std::mt19937 random(seed + static_cast<unsigned>(me));
@@ -181,7 +181,7 @@ void shuffle(unsigned seed) {
       run();
     });
   }
-  for (std::thread& each : all) each.join();
+  for (thread_of_kind& each : all) each.join();
   EXPECT_EQ(unwound.load(), static_cast<int>(made)) << "with seed " << seed;
 }
 

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/stack_kind.hpp"
+
 namespace {
 
 using stackless::channel;
@@ -45,7 +47,7 @@ TEST(threads, G02_a_sender_in_another_thread_goes_on_at_once) {
   channel<std::string> c;
   std::vector<std::string> received;
   std::atomic<bool> done = false;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet([&] {
       received.push_back(c.receive());
       done = true;
@@ -76,7 +78,7 @@ TEST(threads, run_that_serves_waits_for_other_threads_until_all_tasklets_have_en
   channel<int> c;
   int sum = 0;
   std::atomic<bool> serving = false;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet([&] {
       serving = true;
       for (const int n : c) sum += n;
@@ -93,7 +95,7 @@ TEST(threads, run_that_serves_waits_for_other_threads_until_all_tasklets_have_en
 TEST(threads, messages_go_both_ways_in_order) {
   constexpr int count = 2000;
   channel<int> there, back;
-  std::thread echo([&] {
+  thread_of_kind echo([&] {
     tasklet([&] {
       for (const int n : there) back.send(n + 1);
       back.close();

@@ -23,7 +23,7 @@ class moving : public with_threads {};
 TEST_F(moving, G04_inserting_another_threads_tasklet_wakes_a_thread_that_serves) {
   channel<tasklet> out;
   channel<std::thread::id> in;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet t([&] {
       schedule_remove();
       in.send(this_thread());
@@ -167,7 +167,7 @@ TEST_F(moving, run_that_serves_waits_for_those_that_have_come) {
   channel<void> go_on;
   bool served = false;
   channel<void> keeping;
-  std::thread server([&] {
+  thread_of_kind server([&] {
     tasklet([&] { keeping.receive(); });
     tasklet([&] { main_of.send(stackless::main_tasklet()); });
     run({.serve = true});
@@ -280,17 +280,19 @@ TEST_F(moving, what_reaches_one_on_its_way_reaches_it_there) {
 }
 
 TEST_F(moving, what_its_thread_hears_of_when_it_has_left_is_passed_on) {
+  constexpr stackless::tasklet_options own{.stack = stackless::stack::own};  // of all who do not move
   elsewhere a, b;
   const tasklet to = b.main();
   std::thread::id ran;
   tasklet t = a.get<tasklet>([&] { return tasklet::bound([&] { ran = this_thread(); }); });
   // The last handle goes first, so it is the first that the thread hears of.
   std::optional<tasklet> moves_it = a.get<tasklet>([&] {
-    return tasklet::bound([moving = std::shared_ptr<void>(nullptr, [&](void*) { t.bind_thread(to); })] {});
+    return tasklet::bound(own,
+                          [moving = std::shared_ptr<void>(nullptr, [&](void*) { t.bind_thread(to); })] {});
   });
   std::atomic<bool> busy = false, told = false;
   a([&] {
-    tasklet([&] {
+    tasklet(own, [&] {
       busy = true;
       while (!told) std::this_thread::yield();
     });

@@ -25,7 +25,7 @@ class orphans : public with_threads {};
 template <class F>
 auto left_by_a_thread(F begin) {
   std::optional<decltype(begin())> left;
-  std::thread([&] {
+  thread_of_kind([&] {
     left.emplace(begin());
     run();
   }).join();
@@ -86,7 +86,7 @@ TEST_F(orphans, one_that_was_scheduled_is_paused) {
   bool ran = false;
   tasklet t = [&] {
     std::optional<tasklet> left;
-    std::thread([&] { left.emplace([&] { ran = true; }); }).join();
+    thread_of_kind([&] { left.emplace([&] { ran = true; }); }).join();
     return *left;
   }();
   EXPECT_TRUE(t.paused());
@@ -208,7 +208,7 @@ TEST_F(orphans, handles_that_go_in_two_threads_at_once_unwind_it_once) {
 TEST_F(orphans, those_without_a_handle_that_could_run_are_unwound_when_their_thread_ends) {
   const auto kept = std::make_shared<int>(7);
   bool left = false;
-  std::thread([&] {
+  thread_of_kind([&] {
     tasklet([&, copy = kept] {
       const leaving l{left};
       schedule();

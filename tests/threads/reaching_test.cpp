@@ -224,7 +224,7 @@ TEST_F(reaching, kill_reaches_a_tasklet_that_runs) {
   bool left = false, after = false;
   channel<tasklet> out(1);
   channel<void> never;
-  std::thread other([&] {
+  thread_of_kind other([&] {
     tasklet([&] {
       const leaving l{left};
       out.send(stackless::current());
@@ -250,7 +250,7 @@ TEST_F(reaching, exception_reaches_a_tasklet_that_runs) {
   std::string caught;
   channel<tasklet> out(1);
   channel<void> never;
-  std::thread other([&] {
+  thread_of_kind other([&] {
     tasklet([&] {
       out.send(stackless::current());
       running = true;

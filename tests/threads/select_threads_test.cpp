@@ -25,13 +25,13 @@ class select_threads : public with_threads {};
 TEST_F(select_threads, values_of_several_senders_arrive_once_each) {
   channel<int> a, b;
   std::int64_t sum = 0;
-  std::thread from_a([&] {
+  thread_of_kind from_a([&] {
     tasklet([&] {
       for (int i = 1; i <= rounds; ++i) a.send(i);
     });
     stackless::run({.serve = true});
   });
-  std::thread from_b([&] {
+  thread_of_kind from_b([&] {
     tasklet([&] {
       for (int i = 1; i <= rounds; ++i) b.send(-2 * i);
     });
@@ -51,7 +51,7 @@ TEST_F(select_threads, values_of_several_senders_arrive_once_each) {
 TEST_F(select_threads, selects_that_send_meet_selects_that_receive) {
   channel<int> a, b;
   std::int64_t sent = 0, received = 0;
-  std::thread sender([&] {
+  thread_of_kind sender([&] {
     tasklet([&] {
       for (int i = 1; i <= rounds; ++i) {
         select(on_send(a, i, [&] { sent += i; }), on_send(b, 3 * i, [&] { sent += 3 * i; }));
@@ -59,7 +59,7 @@ TEST_F(select_threads, selects_that_send_meet_selects_that_receive) {
     });
     stackless::run({.serve = true});
   });
-  std::thread receiver([&] {
+  thread_of_kind receiver([&] {
     tasklet([&] {
       for (int i = 1; i <= rounds; ++i) {
         select(on_receive(b, [&](int n) { received += n; }), on_receive(a, [&](int n) { received += n; }));
@@ -119,7 +119,7 @@ TEST_F(select_threads, one_with_a_value_to_send_takes_it_along) {
 TEST_F(select_threads, one_whose_thread_has_ended_is_paused_and_looks_again_where_it_goes_on) {
   chooser c;
   std::optional<tasklet> t;
-  std::thread([&] {
+  thread_of_kind([&] {
     t.emplace([&] { c.choose(); });
     stackless::run();
   }).join();
@@ -140,7 +140,7 @@ TEST_F(select_threads, one_that_is_sent_to_while_its_thread_ends_has_the_value_o
     chooser c;
     std::optional<tasklet> t;
     std::atomic<bool> ending = false;
-    std::thread there([&] {
+    thread_of_kind there([&] {
       t.emplace([&] { c.choose(); });
       stackless::run();
       ending = true;

@@ -72,7 +72,7 @@ TEST_F(shared_channels, one_that_is_destroyed_gives_back_what_senders_in_other_t
 TEST_F(shared_channels, close_ends_the_iterations_of_all_threads) {
   channel<int> c;
   std::atomic<int> sum = 0, ended = 0;
-  std::vector<std::thread> threads;
+  std::vector<thread_of_kind> threads;
   for (int i = 0; i != 3; ++i) {
     threads.emplace_back([&] {
       for (int each = 0; each != 2; ++each) {
@@ -86,7 +86,7 @@ TEST_F(shared_channels, close_ends_the_iterations_of_all_threads) {
   }
   for (int i = 1; i <= 1000; ++i) c.send(i);
   c.close();
-  for (std::thread& t : threads) t.join();
+  for (thread_of_kind& t : threads) t.join();
   EXPECT_EQ(sum, 500500);
   EXPECT_EQ(ended, 6);
   EXPECT_TRUE(c.closed());
@@ -407,7 +407,7 @@ TEST_F(shared_channels, channel_is_taken_from_a_thread_that_hammers_it) {
     std::atomic<bool> begun = false;
     std::atomic<long> received = 0;
     long sent = 0;
-    std::thread owner([&] {
+    thread_of_kind owner([&] {
       tasklet receiver([&] {
         for (const long n : c) received += n;
       });
@@ -436,7 +436,7 @@ TEST_F(shared_channels, many_are_taken_over_while_their_users_send_through_them)
   // Each thread sends to the next through channels that this one uses itself meanwhile.
   std::array<std::array<channel<long>, channels>, threads> between;
   std::array<long, threads> received{};
-  std::vector<std::thread> all;
+  std::vector<thread_of_kind> all;
   for (std::size_t me = 0; me != threads; ++me) {
     all.emplace_back([&, me] {
       for (std::size_t k = 0; k != channels; ++k) {
@@ -450,7 +450,7 @@ TEST_F(shared_channels, many_are_taken_over_while_their_users_send_through_them)
       run({.serve = true});
     });
   }
-  for (std::thread& t : all) t.join();
+  for (thread_of_kind& t : all) t.join();
   for (const long sum : received) EXPECT_EQ(sum, static_cast<long>(channels) * count * (count + 1) / 2);
 }
 
@@ -460,7 +460,7 @@ TEST_F(shared_channels, each_is_used_by_one_thread_and_then_by_others) {
   std::deque<channel<long>> all(channels);
   std::atomic<long> sent = 0, received = 0;
   for (int round = 0; round != rounds; ++round) {
-    std::vector<std::thread> users;
+    std::vector<thread_of_kind> users;
     for (std::size_t me = 0; me != threads; ++me) {
       users.emplace_back([&, me] {
         for (std::size_t k = 0; k != channels; ++k) {
@@ -479,7 +479,7 @@ TEST_F(shared_channels, each_is_used_by_one_thread_and_then_by_others) {
         run();
       });
     }
-    for (std::thread& t : users) t.join();
+    for (thread_of_kind& t : users) t.join();
   }
   for (channel<long>& c : all) EXPECT_EQ(c.balance(), 0);
   EXPECT_GE(sent, received);

@@ -3,6 +3,8 @@
 #include <pthread.h>
 
 #include <array>
+#include <atomic>
+#include <optional>
 #include <stackless/error.hpp>
 #include <string>
 #include <vector>
@@ -10,6 +12,7 @@
 #include "core/access.hpp"
 #include "core/slot.hpp"
 #include "elsewhere.hpp"
+#include "tests/core/leaving.hpp"
 
 namespace {
 
@@ -39,6 +42,7 @@ void keep(int number, int& right) {
 
 TEST_F(sliced_threads, one_that_has_its_slot_to_itself_moves_away_or_in_place) {
   elsewhere there;
+  const tasklet main_there = there.main();
   for (const bool away : {false, true}) {
     int right = 0;
     tasklet t(sliced, keep, 7, std::ref(right));
@@ -47,7 +51,7 @@ TEST_F(sliced_threads, one_that_has_its_slot_to_itself_moves_away_or_in_place) {
       tasklet(sliced, [] {});
       run();
     }
-    t.bind_thread(there.main());
+    t.bind_thread(main_there);
     t.insert();
     there([] { run(); });
     EXPECT_EQ(right, 1);
@@ -75,14 +79,21 @@ TEST_F(sliced_threads, one_that_shares_its_slot_is_not_moved) {
   EXPECT_EQ(right, 2);
 }
 
-TEST_F(sliced_threads, orphans_of_one_slot_go_to_one_thread) {
-  int right = 0;
+/// What `f(0)`, `f(1)`, ... make, which share a slot of a thread that has ended.
+template <class F>
+std::vector<tasklet> orphans_of_one_slot(int count, F f) {
   std::vector<tasklet> left;
   std::thread([&] {
     stackless::share_slots({.count = 1});
-    for (int i = 0; i != 3; ++i) left.emplace_back(sliced, keep, i, std::ref(right));
+    for (int i = 0; i != count; ++i) left.emplace_back(sliced, [f, i] { f(i); });
     run();
   }).join();
+  return left;
+}
+
+TEST_F(sliced_threads, orphans_of_one_slot_go_to_one_thread) {
+  int right = 0;
+  std::vector<tasklet> left = orphans_of_one_slot(3, [&right](int i) { keep(i, right); });
   left[0].bind_thread();
   {
     elsewhere there;
@@ -95,6 +106,106 @@ TEST_F(sliced_threads, orphans_of_one_slot_go_to_one_thread) {
   }
   run();
   EXPECT_EQ(right, 3);
+}
+
+TEST_F(sliced_threads, orphans_of_one_slot_go_elsewhere_when_nobody_uses_it_any_more) {
+  int right = 0;
+  std::vector<tasklet> left = orphans_of_one_slot(3, [&right](int i) { keep(i, right); });
+  std::thread([&] {
+    left[0].bind_thread();
+    left[0].insert();
+    run();
+  }).join();
+  for (std::size_t i = 1; i != 3; ++i) {
+    left[i].bind_thread();
+    left[i].insert();
+  }
+  run();
+  EXPECT_EQ(right, 3);
+}
+
+TEST_F(sliced_threads, orphan_that_nobody_has_a_handle_to_is_unwound_where_its_slot_is) {
+  std::array<bool, 2> unwound{};
+  std::vector<tasklet> left = orphans_of_one_slot(2, [&unwound](int i) {
+    const leaving l{unwound[static_cast<std::size_t>(i)]};
+    schedule_remove();
+  });
+  elsewhere there;
+  there([&] { left[0].bind_thread(); });
+  left.pop_back();
+  there([] { run(); });
+  EXPECT_TRUE(unwound[1]);
+  EXPECT_FALSE(unwound[0]);
+}
+
+thread_local int variable = 0;
+
+/// The address is in the frame while the caller is paused.
+[[gnu::noinline]] void keep_address(int* address, int*& afterwards) {
+  int* volatile kept = address;
+  schedule_remove();
+  afterwards = kept;
+}
+
+TEST_F(sliced_threads, address_of_a_thread_local_variable_follows_an_orphan_whose_stack_was_moved_meanwhile) {
+  std::array<int*, 2> seen{};
+  std::vector<tasklet> left = orphans_of_one_slot(2, [&seen](int i) {
+    keep_address(&variable, seen[static_cast<std::size_t>(i)]);
+  });
+  for (tasklet& each : left) {  // the last one is in place until the first one runs
+    each.bind_thread();
+    each.insert();
+    run();
+  }
+  for (const int* each : seen) EXPECT_EQ(each, &variable);
+}
+
+TEST_F(sliced_threads, orphans_of_one_slot_are_not_parted_while_their_thread_leaves_them) {
+  constexpr std::size_t count = 100;
+  for (int round = 0; round != 50; ++round) {
+    std::vector<tasklet> left;
+    std::atomic<bool> paused = false;
+    std::thread leaves([&] {
+      stackless::share_slots({.count = 1});
+      for (std::size_t i = 0; i != count; ++i) left.emplace_back(sliced, [] { schedule_remove(); });
+      run();
+      paused = true;
+    });
+    while (!paused) std::this_thread::yield();
+    const auto bound = [](tasklet& t) {
+      while (!t.orphaned()) continue;
+      try {
+        t.bind_thread();
+      } catch (const stackless::state_error&) {
+        return false;
+      }
+      return true;
+    };
+    elsewhere there;
+    bool first = false;
+    there([&] { first = bound(left.front()); });
+    EXPECT_NE(first, bound(left.back()));
+    leaves.join();
+    there.end();
+    for (tasklet& each : left) {
+      if (each.orphaned()) each.bind_thread();
+    }
+  }
+}
+
+TEST_F(sliced_threads, what_the_library_keeps_for_itself_shares_no_slot) {
+  const auto before = stackless::default_options();
+  stackless::default_options(sliced);
+  elsewhere there;
+  const tasklet main_there = there.main();  // this thread has waited
+  stackless::default_options(before);
+  int right = 0;
+  tasklet t(sliced, keep, 7, std::ref(right));
+  run();
+  t.bind_thread(main_there);
+  t.insert();
+  t.join();
+  EXPECT_EQ(right, 1);
 }
 
 TEST_F(sliced_threads, threads_slice_each_for_itself) {

@@ -71,9 +71,9 @@ class world {
   explicit world(unsigned seed) : seed_(seed) {}
 
   void live() {
-    std::vector<std::thread> threads;
+    std::vector<thread_of_kind> threads;
     for (unsigned i = 0; i != thread_count; ++i) threads.emplace_back([this, i] { live_in_thread(i); });
-    for (std::thread& t : threads) t.join();
+    for (thread_of_kind& t : threads) t.join();
   }
 
   /// The threads have ended. Whom they have left, and have handles to, is unwound here.

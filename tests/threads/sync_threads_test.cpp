@@ -18,6 +18,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/stack_kind.hpp"
+
 namespace {
 
 using stackless::channel;
@@ -31,7 +33,7 @@ constexpr int thread_count = 4;
 template <class F>
 void in_threads(F f) {
   std::latch together(thread_count);
-  std::vector<std::thread> threads;
+  std::vector<thread_of_kind> threads;
   for (int n = 0; n != thread_count; ++n) {
     threads.emplace_back([&, n] {
       together.arrive_and_wait();
@@ -39,7 +41,7 @@ void in_threads(F f) {
       run({.serve = true});
     });
   }
-  for (std::thread& t : threads) t.join();
+  for (thread_of_kind& t : threads) t.join();
 }
 
 TEST(sync_between_threads, mutex_protects_a_plain_counter) {
@@ -176,7 +178,7 @@ TEST(sync_between_threads, waiters_in_another_thread_are_woken_when_it_is_destro
   auto s = std::make_unique<stackless::semaphore>(0);
   std::atomic<bool> waiting = false;
   std::string told;
-  std::thread waits([&, &gone = *s] {
+  thread_of_kind waits([&, &gone = *s] {
     tasklet([&] {
       try {
         gone.acquire();

@@ -144,7 +144,8 @@ inline void hold_on(record* r) noexcept {
 
 inline void let_go(record* r) noexcept {
   if (r->owner.acquire() != &mine()) [[unlikely]] return let_go_abroad(r);
-  if (--r->handles <= 0 && r->state != state::ready) settle_handles(r);
+  // One in the ring will see for itself whether any is left; but who counts abroad relies on this being never negative.
+  if (--r->handles <= 0 && (r->handles < 0 || r->state != state::ready)) settle_handles(r);
 }
 
 }  // namespace detail

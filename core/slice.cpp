@@ -279,7 +279,7 @@ arch::context* leave_for(scheduler& s, record* me, record* to) noexcept {
 
 void end(record* r) noexcept {
   heap::deallocate(std::exchange(r->away, nullptr));
-  if (is_strict(*r->stack)) attend(*r->owner, detail::attention::strict, false);
+  if (is_strict(*r->stack) && r == r->owner->current) attend(*r->owner, detail::attention::strict, false);
 }
 
 void leave(record* r) noexcept {

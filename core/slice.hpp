@@ -43,7 +43,7 @@ void prepare(detail::record* r) noexcept;
 /// `me`, whose slot is strict, gives way to `to`: switching to what this returns, it is away before `to` goes on.
 arch::context* leave_for(detail::scheduler&, detail::record* me, detail::record* to) noexcept;
 
-/// `r` has started and is about to be dead: what is live of its stack is so no longer.
+/// `r` has started and is about to be dead, or could not be brought back: what is live of its stack is so no longer.
 void end(detail::record* r) noexcept;
 
 /// `r`, which will not run any more, gives up its place.

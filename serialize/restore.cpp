@@ -243,8 +243,10 @@ class home {
 
   void give_back() noexcept {
     for (record* r : records_) {
-      if (r->sliced && r->started) slices::end(r);
-      if (r->stack != nullptr) detail::release_stack(r);
+      if (r->stack != nullptr) {
+        if (r->sliced && r->started) slices::end(r);
+        detail::release_stack(r);
+      }
       records::release(r);
     }
     for (const std::uint64_t b : blocks_) heap::deallocate(pointer<void>(b));

@@ -321,7 +321,7 @@ tasklets
 heap
   cell bytes  blocks       bytes
 ( +\d+ +\d+ +\d+
-)+         all +\d+ +\d+
+)*         all +\d+ +\d+
 
 pointers left behind
  +\d+  to memory that no snapshot carries

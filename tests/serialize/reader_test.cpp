@@ -314,7 +314,6 @@ const violation violations[] = {
     {"module 0: a word leads past its end", [](auto& i) { i.tasklets[0].body.number = 0x12'3457; }},
     {"tasklet 0: it sends no value", [](auto& i) { i.tasklets[0].has_value = false; }},
     {"tasklet 1: it holds a value", [](auto& i) { i.tasklets[1].has_value = true; }},
-    {"tasklet 4: it holds a value", [](auto& i) { i.tasklets[4].has_value = true; }},
     {"tasklet 5: it holds a value", [](auto& i) { i.tasklets[5].has_value = true; }},
     {"tasklet 1: it does not send", [](auto& i) { i.tasklets[1].sends_failure = true; }},
     {"tasklet 0: it holds a value", [](auto& i) { i.tasklets[0].sends_failure = true; }},

@@ -154,6 +154,8 @@ inline snapshot::image full() {
   auto& fresh = image.tasklets.emplace_back();
   fresh.home = records + 0x2'0000;
   fresh.state = state::not_started;
+  fresh.has_value = true;
+  fresh.transfer[0] = {meaning::data, 0, 5};
   fresh.handles = 1;
   fresh.slot_size = 0x1'0000;
   fresh.body = {meaning::module, 0, 0x4400};

@@ -300,7 +300,11 @@ TEST_F(sliced_snapshots, slot_that_others_share_is_not_another_one_in_its_middle
 TEST_F(sliced_snapshots, nothing_is_left_of_one_that_could_not_come_back) {
   const tasklet neighbour = keeper('n');
   stackless::slot* const home = slot_of(neighbour);
-  const bytes saved = saved_in_child([] { return keeper('t'); });  // a child of fork goes on with the slots that are there
+  const bytes saved = saved_in_child([] {  // a child of fork goes on with the slots that are there
+    tasklet t = keeper('t');
+    t.name("with a block of the heap");
+    return t;
+  });
   const snapshot::image image = snapshot::read(saved, "<memory>");
   ASSERT_EQ(image.tasklets.front().slot, home->begin);
   const snapshot::block& block = image.blocks.front();

@@ -25,9 +25,9 @@ struct slot : arch::extent {
   // `home`; the tenants that are not of this thread have been left by another.
   detail::relaxed<detail::scheduler*> home = nullptr;  ///< of that thread; &detail::nobody: no thread's; nullptr: not shared
   std::uint32_t tenants = 0;
-  std::uint32_t at_home = 0;  ///< those of them who are of this thread
-  slot* next_shared = nullptr;  ///< ring of those that the thread has for new ones: next in turn
-  bool retired = false;       ///< nobody new settles in it
+  std::uint32_t at_home = 0;              ///< those of them who are of this thread
+  slot* next_shared = nullptr;            ///< ring of those that the thread has for new ones: next in turn
+  bool retired = false;                   ///< nobody new settles in it
   detail::record* sole_tenant = nullptr;  ///< nobody else may see what is in it: closed while its stack is away
   bool closed = false;                    ///< an access faults
   slot* next_free = nullptr;

@@ -33,9 +33,9 @@
 #include "core/access.hpp"
 #include "core/slot.hpp"
 #include "tests/child.hpp"
-#include "tests/stack_kind.hpp"
 #include "tests/guards.hpp"
 #include "tests/resident.hpp"
+#include "tests/stack_kind.hpp"
 
 namespace {
 

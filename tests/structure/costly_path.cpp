@@ -21,6 +21,13 @@ void costly_fence() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
 }
 
+void elsewhere(long& n);
+
+long calls_in_any_case(long n) {
+  elsewhere(n);
+  return n;
+}
+
 long kept_in_red_zone(stackless::arch::context& from, stackless::arch::context& to, long value) {
   const volatile long kept = value;
   stackless::arch::switch_to(&from, &to);

@@ -2,6 +2,7 @@
 
 #include <stackless/channel.hpp>
 #include <stackless/scheduler.hpp>
+#include <stackless/tasklet.hpp>
 #include <string>
 
 extern "C" {
@@ -16,6 +17,15 @@ void hot_send(stackless::channel<long>& c, long value) {
 
 long hot_receive(stackless::channel<long>& c) {
   return c.receive();
+}
+
+void hot_spawn(long& a, long& b) {
+  stackless::tasklet([&a, &b] { a += b; });
+}
+
+long hot_run() {
+  stackless::run();
+  return 0;
 }
 
 // What is live across a switch is on the stack, above the stack pointer: there ends what a slice copies.

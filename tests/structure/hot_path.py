@@ -1,6 +1,7 @@
 """hot_path.py <objdump> <hot_path.cpp.o>: in each function of hot_path.cpp, the jump of the switch can be reached from
-the first instruction, and the return from where the switch lands, without a call; and no instruction locks the bus,
-orders more than its own access, or monitors memory for other threads. No function keeps anything below the stack pointer.
+the first instruction, and the return from where the switch lands, without a call; a tasklet is made from the first
+instruction to the return without a call; and no instruction locks the bus, orders more than its own access, or monitors
+memory for other threads. No function keeps anything below the stack pointer.
 
 With --costly the file is one whose functions do: each has to be found out."""
 
@@ -8,7 +9,8 @@ import re
 import subprocess
 import sys
 
-FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive"]
+FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive", "hot_run"]
+STRAIGHT_FUNCTIONS = ["hot_spawn"]
 KEEPING_FUNCTIONS = ["kept_across_schedule", "kept_across_send", "kept_across_receive"]
 COSTLY_FUNCTIONS = ["costly_add", "costly_exchange", "costly_compare", "costly_fence"]
 # What only those pay for who share memory with other threads: on x86-64 an exchange with memory locks without saying so,
@@ -65,6 +67,10 @@ def reaches(code, start, goal):
     return False
 
 
+def listing(code):
+    return "\n".join(f"{address:6x}: {text}" for address, text, _ in code)
+
+
 def main():
     *options, objdump, file = sys.argv[1:]
     text = subprocess.run([objdump, "-dr", "--no-show-raw-insn", file], check=True, capture_output=True, text=True).stdout
@@ -74,10 +80,17 @@ def main():
         in_red_zone = any(RED_ZONE.match(line) for _, line, _ in instructions(text, "kept_in_red_zone"))
         if "elf64-x86-64" in text and not in_red_zone:
             missed.append("kept_in_red_zone")
+        if reaches(instructions(text, "calls_in_any_case"), 0, RETURN):
+            missed.append("calls_in_any_case")
         sys.exit(f"nothing costly was found in {', '.join(missed)}\n{text}" if missed else 0)
-    for function in FUNCTIONS + KEEPING_FUNCTIONS:
+    for function in FUNCTIONS + STRAIGHT_FUNCTIONS + KEEPING_FUNCTIONS:
         problems += [f"{function} keeps something below the stack pointer: {instruction}"
                      for _, instruction, _ in instructions(text, function) if RED_ZONE.match(instruction)]
+    for function in STRAIGHT_FUNCTIONS:
+        code = instructions(text, function)
+        if not reaches(code, 0, RETURN):
+            problems.append(f"{function}: no way to the return without a call\n{listing(code)}")
+        problems += [f"{function}: {instruction}" for _, instruction, _ in code if COSTLY.match(instruction)]
     for function in FUNCTIONS:
         code = instructions(text, function)
         if not reaches(code, 0, SWITCH):
@@ -88,8 +101,7 @@ def main():
             problems.append(f"{function}: no way from the landing pad to the return without a call")
         problems += [f"{function}: {instruction}" for _, instruction, _ in code if COSTLY.match(instruction)]
         if problems:
-            listing = "\n".join(f"{address:6x}: {text}" for address, text, _ in code)
-            problems.append(listing)
+            problems.append(listing(code))
     if problems:
         sys.exit("\n".join(problems))
 

@@ -266,13 +266,15 @@ TEST_F(sliced_threads, strict_orphans_are_closed_until_they_go_on_each_for_itsel
   left[0].bind_thread();
   elsewhere there;
   there([&] { left[1].bind_thread(); });
-  for (int i : {0, 1}) left[static_cast<std::size_t>(i)].insert();
-  there([] { run(); });
-  run();
+  for (const std::size_t i : {1, 0}) {
+    left[i].insert();
+    left[i].join();
+  }
   EXPECT_EQ(right, 2);
   left.clear();  // the third is unwound here
 }
 
+#if !STACKLESS_TSAN  // it lets a thread end only on the stack that it began on
 TEST_F(sliced_threads, strict_one_that_ends_its_thread_leaves_the_slot_to_others) {
   const stackless::slot* place = nullptr;
   pthread_t thread;
@@ -290,5 +292,6 @@ TEST_F(sliced_threads, strict_one_that_ends_its_thread_leaves_the_slot_to_others
   EXPECT_FALSE(place->closed);
   *reinterpret_cast<volatile char*>(place->floor()) = 1;
 }
+#endif
 
 }  // namespace

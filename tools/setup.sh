@@ -5,7 +5,7 @@ base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev lib
                nlohmann-json3-dev libdw-dev libuv1-dev libhttp-parser-dev libgtest-dev libbenchmark-dev'
 
 # To test on this machine.
-check_packages='clang libclang-rt-dev gdb python3'
+check_packages='clang libclang-rt-dev gdb python3 python3-xxhash'
 
 # What perf/ measures beside us.
 peer_packages='libboost-context-dev libboost-fiber-dev libst-dev libmimalloc-dev'

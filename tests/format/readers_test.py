@@ -1,0 +1,212 @@
+"""Both readers of snapshot files, the library's and tests/reader.py, say the same about the same file."""
+
+import argparse
+import json
+import os
+import pathlib
+import random
+import shlex
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+TESTS = pathlib.Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(TESTS))
+import reader  # noqa: E402
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--emulator", default="", help="what runs programs of the CPU that they are built for")
+parser.add_argument("--stackless", required=True, help="the command")
+parser.add_argument("--programs", nargs="+", type=pathlib.Path, required=True, help="folders of programs that save")
+parser.add_argument("--sliced-programs", type=pathlib.Path, required=True,
+                    help="folder of such programs on sliced stacks")
+options = parser.parse_args()
+
+
+def without_names(value):
+    if isinstance(value, dict):
+        return {key: without_names(inner) for key, inner in value.items() if key != "name"}
+    return [without_names(inner) for inner in value] if isinstance(value, list) else value
+
+
+def assembled(header, sections):
+    """A file of sections (type, flags, payload), with its digests right."""
+    body = b""
+    for type_, flags, payload in sections:
+        signed = struct.pack("<IIQ", type_, flags, len(payload)) + payload
+        body += reader.digest(signed) + signed
+        body += bytes(-len(body) % 8)
+    written_by, min_reader = header
+    signed = struct.pack("<IIQ", written_by, min_reader, 40 + len(body)) + body
+    return reader.MAGIC + reader.digest(signed) + signed
+
+
+def taken_apart(file):
+    sections, at = [], 40
+    while at != len(file):
+        type_, flags, length = struct.unpack_from("<IIQ", file, at + 16)
+        sections.append((type_, flags, file[at + 32:at + 32 + length]))
+        at += (32 + length + 7) // 8 * 8
+    return sections
+
+
+def verdict(file):
+    try:
+        reader.Snapshot(file)
+    except reader.Refused as refused:
+        return "too new" if refused.status == reader.TOO_NEW else "damaged"
+    return "accepted"
+
+
+class ReadersTest(unittest.TestCase):
+    maxDiff = None
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def run_here(self, command, **how):
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("STACKLESS_")}
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=120, **how)
+        return done
+
+    def save(self, name, *arguments, folders=options.programs):
+        [program] = [folder / name for folder in folders if (folder / name).exists()]
+        done = self.run_here([*shlex.split(options.emulator), program, *arguments])
+        self.assertEqual((done.returncode, done.stderr), (0, b""), name)
+        return done.stdout
+
+    def read(self, name):
+        return pathlib.Path(self.folder, name).read_bytes()
+
+    def inspected(self, path):
+        done = self.run_here([*shlex.split(options.emulator), options.stackless, "inspect", "--json", path])
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return without_names(json.loads(done.stdout))
+
+    def agree(self, name):
+        """What both say."""
+        by_library = self.inspected(name)
+        by_document = reader.Snapshot(self.read(name)).document(name)
+        self.assertEqual(by_document, by_library, name)
+        return by_document
+
+    def compare_verdicts(self, files):
+        """How often both accepted."""
+        [program] = [folder / "sample_files" for folder in options.programs if (folder / "sample_files").exists()]
+        stream = b"".join(struct.pack("<Q", len(file)) + file for file in files)
+        done = self.run_here([*shlex.split(options.emulator), program, "judge"], input=stream)
+        by_library = done.stdout.decode().splitlines()
+        self.assertEqual(len(by_library), len(files), done.stderr)
+        for i, (file, expected) in enumerate(zip(files, by_library)):
+            self.assertEqual(verdict(file), expected, f"file {i}: {file.hex()}")
+        return by_library.count("accepted")
+
+    def samples(self):
+        self.save("sample_files", "write")
+        return [self.read("small.snap"), self.read("full.snap")]
+
+
+class Agreement(ReadersTest):
+    def test_samples(self):
+        self.samples()
+        self.assertEqual(self.agree("small.snap")["machine"], "x86-64")
+        full = self.agree("full.snap")
+        self.assertEqual({t["state"] for t in full["tasklets"]}, set(reader.STATES.values()))
+        self.assertEqual(full["left_behind"], {"foreign": 1, "strangers": 1})
+
+    def test_own_stack(self):
+        self.save("persistence_demo")
+        self.assertFalse(self.agree("tasklet.pickle")["tasklets"][0]["sliced"])
+        self.save("rich_frames")
+        self.assertNotEqual(self.agree("rich_frames.snap")["heap"]["blocks"], 0)
+
+    def test_sliced_stack(self):
+        for program, file in (("persistence_demo", "tasklet.pickle"), ("rich_frames", "rich_frames.snap")):
+            self.save(program, folders=[options.sliced_programs])
+            self.assertTrue(self.agree(file)["tasklets"][0]["sliced"])
+
+    def test_each_state(self):
+        self.save("states")
+        for name, state in (("not_started", "not started"), ("receiving", "receiving"), ("sending", "sending"),
+                            ("failing", "sending"), ("reaching", "paused")):
+            self.assertEqual(self.agree(name + ".snap")["tasklets"][0]["state"], state)
+
+    def test_a_queue_shared_with_a_stranger(self):
+        self.save("waiting", "w.snap")
+        self.assertEqual(self.agree("w.snap")["channels"][0]["waiting"], [0])
+
+
+class Damage(ReadersTest):
+    def test_cut_at_every_length(self):
+        small, _ = self.samples()
+        files = [small[:length] for length in range(len(small))]
+        self.assertEqual(self.compare_verdicts(files), 0)
+
+    def test_every_bit_flipped(self):
+        small, _ = self.samples()
+        files = [small[:i] + bytes([small[i] ^ 1 << bit]) + small[i + 1:] for i in range(len(small)) for bit in range(8)]
+        self.assertEqual(self.compare_verdicts(files), 0)
+
+    def test_damage_behind_right_digests(self):
+        """Digests hide every rule but themselves."""
+        files = []
+        for sample in self.samples():
+            sections = taken_apart(sample)
+            for which, (type_, flags, payload) in enumerate(sections):
+                # Of contents any bytes will do, but where a word is.
+                step = 29 if reader.SECTIONS[type_] in ("STACKS", "HEAP") else 1
+                for i in range(0, len(payload), step):
+                    for bit in range(8):
+                        changed = payload[:i] + bytes([payload[i] ^ 1 << bit]) + payload[i + 1:]
+                        files.append(assembled((1, 1), [*sections[:which], (type_, flags, changed),
+                                                        *sections[which + 1:]]))
+        self.assertGreater(self.compare_verdicts(files), 1000)
+
+    def test_random_damage_behind_right_digests(self):
+        chance = random.Random(20)
+        samples = [taken_apart(sample) for sample in self.samples()]
+        files = []
+        for round_ in range(4000):
+            sections = [[*section] for section in samples[round_ % 2]]
+            for _ in range(chance.randint(1, 3)):
+                section = chance.choice(sections)
+                payload = bytearray(section[2])
+                at = chance.randrange(len(payload) + 1)
+                change = chance.randrange(4)
+                if change == 0:
+                    payload[at:at + 1] = bytes([chance.randrange(256)])
+                elif change == 1:
+                    payload[at:at + 1] = b""
+                elif change == 2:
+                    payload[at:at] = bytes([chance.randrange(256)])
+                else:
+                    payload[at:at] = chance.choice((b"\x80", b"\xff" * 9 + b"\x01", b"\x80" * 9 + b"\x01"))
+                section[2] = bytes(payload)
+            files.append(assembled((1, 1), sections))
+        self.assertGreater(self.compare_verdicts(files), 100)
+
+    def test_frame_of_the_file(self):
+        files = []
+        for sample in self.samples():
+            sections = taken_apart(sample)
+            files += [assembled(header, sections) for header in ((0, 0), (1, 0), (1, 2), (2, 1), (2, 2), (9, 2))]
+            files += [assembled((1, 1), sections[:i] + sections[i + 1:]) for i in range(len(sections))]
+            files += [assembled((1, 1), sections[:i] + [sections[i]] + sections[i:]) for i in range(len(sections))]
+            files += [assembled((1, 1), sections[:-1] + [(type_, flags, b"new")] + sections[-1:])
+                      for type_ in (0, 5, 10, 0xffff_fffe) for flags in range(4)]
+            for i, (type_, flags, payload) in enumerate(sections):
+                files.append(assembled((1, 1), [*sections[:i], (type_, 0, payload), *sections[i + 1:]]))
+                files.append(assembled((1, 1), [*sections[:i], (type_, 3, payload), *sections[i + 1:]]))
+            files.append(assembled((1, 1), [*sections, (0xffff_ffff, 1, b"")]))
+            files.append(assembled((1, 1), sections) + b"\0")
+        self.assertGreater(self.compare_verdicts(files), 2)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import shlex
+import shutil
 import struct
 import subprocess
 import sys
@@ -140,6 +141,46 @@ class Agreement(ReadersTest):
     def test_a_queue_shared_with_a_stranger(self):
         self.save("waiting", "w.snap")
         self.assertEqual(self.agree("w.snap")["channels"][0]["waiting"], [0])
+
+
+class CommandLine(ReadersTest):
+    def reader(self, *arguments):
+        done = self.run_here([sys.executable, TESTS / "reader.py", *arguments])
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def test_prints_the_document(self):
+        self.samples()
+        status, printed, errors = self.reader("full.snap")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertEqual(json.loads(printed), json.loads((GOLDEN / "full.json").read_text()))
+
+    def test_refuses_by_section_and_rule(self):
+        small, full = self.samples()
+        for name, data, status, message in (
+                ("text", b"no snapshot", 3, "header: magic: not a snapshot"),
+                ("short", small[:-8], 3, "header: truncated: 8 bytes are missing"),
+                ("new", assembled((9, 2), taken_apart(small)), 5,
+                 "header: written in format 9 for readers of 2, this one reads 1"),
+                ("flipped", full[:100] + bytes([full[100] ^ 1]) + full[101:], 3, "section MODULES: digest")):
+            pathlib.Path(self.folder, name).write_bytes(data)
+            self.assertEqual(self.reader(name), (status, "", f"reader.py: error: {name}: {message}\n"))
+        self.assertEqual(self.reader("none"), (1, "", "reader.py: error: none: No such file or directory\n"))
+        self.assertEqual(self.reader(), (2, "", "usage: reader.py FILE\n"))
+
+
+class Golden(ReadersTest):
+    def test_are_still_read(self):
+        """By both readers, and they say what is kept beside the file."""
+        files = sorted(GOLDEN.rglob("*.snap"))
+        self.assertEqual({file.parent.name for file in files}, {"golden", "x86_64", "aarch64"})
+        for file in files:
+            shutil.copy(file, self.folder)
+            self.assertEqual(self.agree(file.name), json.loads(file.with_suffix(".json").read_text()), file)
+        self.assertEqual(sorted(GOLDEN.rglob("*.json")), [file.with_suffix(".json") for file in files])
+
+    def test_are_still_written(self):
+        _, full = self.samples()
+        self.assertEqual(full, (GOLDEN / "full.snap").read_bytes())
 
 
 class Damage(ReadersTest):

@@ -41,8 +41,11 @@ def assembled(header, sections):
         signed = struct.pack("<IIQ", type_, flags, len(payload)) + payload
         body += reader.digest(signed) + signed
         body += bytes(-len(body) % 8)
-    written_by, min_reader = header
-    signed = struct.pack("<IIQ", written_by, min_reader, 40 + len(body)) + body
+    return with_header(*header, 40 + len(body), body)
+
+
+def with_header(written_by, min_reader, size, body):
+    signed = struct.pack("<IIQ", written_by, min_reader, size) + body
     return reader.MAGIC + reader.digest(signed) + signed
 
 
@@ -53,6 +56,10 @@ def taken_apart(file):
         sections.append((type_, flags, file[at + 32:at + 32 + length]))
         at += (32 + length + 7) // 8 * 8
     return sections
+
+
+def flipped(data, offset, bit):
+    return data[:offset] + bytes([data[offset] ^ 1 << bit]) + data[offset + 1:]
 
 
 def verdict(file):
@@ -73,14 +80,13 @@ class ReadersTest(unittest.TestCase):
 
     def run_here(self, command, **how):
         environment = {k: v for k, v in os.environ.items() if not k.startswith("STACKLESS_")}
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=120, **how)
-        return done
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, timeout=120, **how)
 
-    def save(self, name, *arguments, folders=options.programs):
+    def run_program(self, name, *arguments, folders=options.programs, **how):
         [program] = [folder / name for folder in folders if (folder / name).exists()]
-        done = self.run_here([*shlex.split(options.emulator), program, *arguments])
+        done = self.run_here([*shlex.split(options.emulator), program, *arguments], **how)
         self.assertEqual((done.returncode, done.stderr), (0, b""), name)
-        return done.stdout
+        return done.stdout.decode()
 
     def read(self, name):
         return pathlib.Path(self.folder, name).read_bytes()
@@ -99,17 +105,15 @@ class ReadersTest(unittest.TestCase):
 
     def compare_verdicts(self, files):
         """How often both accepted."""
-        [program] = [folder / "sample_files" for folder in options.programs if (folder / "sample_files").exists()]
         stream = b"".join(struct.pack("<Q", len(file)) + file for file in files)
-        done = self.run_here([*shlex.split(options.emulator), program, "judge"], input=stream)
-        by_library = done.stdout.decode().splitlines()
-        self.assertEqual(len(by_library), len(files), done.stderr)
+        by_library = self.run_program("sample_files", "judge", input=stream).splitlines()
+        self.assertEqual(len(by_library), len(files))
         for i, (file, expected) in enumerate(zip(files, by_library)):
             self.assertEqual(verdict(file), expected, f"file {i}: {file.hex()}")
         return by_library.count("accepted")
 
     def samples(self):
-        self.save("sample_files", "write")
+        self.run_program("sample_files", "write")
         return [self.read("small.snap"), self.read("full.snap")]
 
 
@@ -122,24 +126,24 @@ class Agreement(ReadersTest):
         self.assertEqual(full["left_behind"], {"foreign": 1, "strangers": 1})
 
     def test_own_stack(self):
-        self.save("persistence_demo")
+        self.run_program("persistence_demo")
         self.assertFalse(self.agree("tasklet.pickle")["tasklets"][0]["sliced"])
-        self.save("rich_frames")
+        self.run_program("rich_frames")
         self.assertNotEqual(self.agree("rich_frames.snap")["heap"]["blocks"], 0)
 
     def test_sliced_stack(self):
         for program, file in (("persistence_demo", "tasklet.pickle"), ("rich_frames", "rich_frames.snap")):
-            self.save(program, folders=[options.sliced_programs])
+            self.run_program(program, folders=[options.sliced_programs])
             self.assertTrue(self.agree(file)["tasklets"][0]["sliced"])
 
     def test_each_state(self):
-        self.save("states")
+        self.run_program("states")
         for name, state in (("not_started", "not started"), ("receiving", "receiving"), ("sending", "sending"),
                             ("failing", "sending"), ("reaching", "paused")):
             self.assertEqual(self.agree(name + ".snap")["tasklets"][0]["state"], state)
 
     def test_a_queue_shared_with_a_stranger(self):
-        self.save("waiting", "w.snap")
+        self.run_program("waiting", "w.snap")
         self.assertEqual(self.agree("w.snap")["channels"][0]["waiting"], [0])
 
 
@@ -161,7 +165,7 @@ class CommandLine(ReadersTest):
                 ("short", small[:-8], 3, "header: truncated: 8 bytes are missing"),
                 ("new", assembled((9, 2), taken_apart(small)), 5,
                  "header: written in format 9 for readers of 2, this one reads 1"),
-                ("flipped", full[:100] + bytes([full[100] ^ 1]) + full[101:], 3, "section MODULES: digest")):
+                ("flipped", flipped(full, 100, 0), 3, "section MODULES: digest")):
             pathlib.Path(self.folder, name).write_bytes(data)
             self.assertEqual(self.reader(name), (status, "", f"reader.py: error: {name}: {message}\n"))
         self.assertEqual(self.reader("none"), (1, "", "reader.py: error: none: No such file or directory\n"))
@@ -191,7 +195,7 @@ class Damage(ReadersTest):
 
     def test_every_bit_flipped(self):
         small, _ = self.samples()
-        files = [small[:i] + bytes([small[i] ^ 1 << bit]) + small[i + 1:] for i in range(len(small)) for bit in range(8)]
+        files = [flipped(small, i, bit) for i in range(len(small)) for bit in range(8)]
         self.assertEqual(self.compare_verdicts(files), 0)
 
     def test_damage_behind_right_digests(self):
@@ -204,9 +208,8 @@ class Damage(ReadersTest):
                 step = 29 if reader.SECTIONS[type_] in ("STACKS", "HEAP") else 1
                 for i in range(0, len(payload), step):
                     for bit in range(8):
-                        changed = payload[:i] + bytes([payload[i] ^ 1 << bit]) + payload[i + 1:]
-                        files.append(assembled((1, 1), [*sections[:which], (type_, flags, changed),
-                                                        *sections[which + 1:]]))
+                        changed = (type_, flags, flipped(payload, i, bit))
+                        files.append(assembled((1, 1), [*sections[:which], changed, *sections[which + 1:]]))
         self.assertGreater(self.compare_verdicts(files), 1000)
 
     def test_random_damage_behind_right_digests(self):
@@ -232,6 +235,19 @@ class Damage(ReadersTest):
             files.append(assembled((1, 1), sections))
         self.assertGreater(self.compare_verdicts(files), 100)
 
+    def test_bytes_that_no_section_covers(self):
+        """Padding: only its own rule and the digest of the file see it."""
+        files = []
+        for sample in self.samples():
+            at = 40
+            while at != len(sample):
+                [length] = struct.unpack_from("<Q", sample, at + 24)
+                end, at = at + 32 + length, (at + 32 + length + 7) // 8 * 8
+                for i in range(end, at):
+                    files += [flipped(sample, i, 0), with_header(1, 1, len(sample), flipped(sample, i, 0)[40:])]
+        self.assertGreater(len(files), 10)
+        self.assertEqual(self.compare_verdicts(files), 0)
+
     def test_frame_of_the_file(self):
         files = []
         for sample in self.samples():
@@ -245,7 +261,13 @@ class Damage(ReadersTest):
                 files.append(assembled((1, 1), [*sections[:i], (type_, 0, payload), *sections[i + 1:]]))
                 files.append(assembled((1, 1), [*sections[:i], (type_, 3, payload), *sections[i + 1:]]))
             files.append(assembled((1, 1), [*sections, (0xffff_ffff, 1, b"")]))
-            files.append(assembled((1, 1), sections) + b"\0")
+            body = sample[40:]
+            files += [with_header(1, 1, len(sample) + more, body) for more in (-8, -1, 1, 8, 1 << 63)]
+            files += [with_header(1, 1, len(sample) + more, body + bytes(more)) for more in (1, 8, 32)]
+            files += [with_header(1, 1, len(sample) - less, body[:-less]) for less in (1, 8, 32)]
+            # A section that claims more than there is, with the digest of what there is.
+            signed = struct.pack("<IIQ", 0xffff_ffff, 1, 8)
+            files.append(with_header(1, 1, len(sample), body[:-32] + reader.digest(signed) + signed))
         self.assertGreater(self.compare_verdicts(files), 2)
 
 

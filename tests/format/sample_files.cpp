@@ -1,6 +1,6 @@
-// `sample_files write` writes the sample images of the format's tests to small.snap and full.snap. `sample_files judge`
-// reads files from its standard input, each behind its length in 8 bytes, and prints for each what the library's reader
-// makes of it: thousands of files need one process.
+// `sample_files write` writes the sample images of the format's tests to small.snap and full.snap.
+// `sample_files judge` reads files from its standard input, each behind its length in 8 bytes, and prints for
+// each what the library's reader makes of it: thousands of files need one process.
 
 #include <cstdint>
 #include <cstdio>

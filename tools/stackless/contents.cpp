@@ -15,10 +15,9 @@ contents contents_of(const std::string& file) {
   const auto bytes = snapshot::read_file(file);
   // First: of a file that is too short for a header there is nothing to load.
   auto image = snapshot::read(bytes, file);
-  return {file, bytes.size(),
-          snapshot::load<std::uint32_t>(bytes.data() + snapshot::file_header::written_by_at),
-          snapshot::load<std::uint32_t>(bytes.data() + snapshot::file_header::min_reader_at),
-          std::move(image)};
+  const auto number = [&](std::size_t at) { return snapshot::load<std::uint32_t>(bytes.data() + at); };
+  return {file, bytes.size(), number(snapshot::file_header::written_by_at),
+          number(snapshot::file_header::min_reader_at), std::move(image)};
 }
 
 const char* name_of(snapshot::state s) {

@@ -1,6 +1,6 @@
 #pragma once
 
-/// What there is to say about a snapshot, before it has a form: that is text in inspect.cpp, JSON in json.cpp.
+/// What there is to say about a snapshot, before it has a form: text in inspect.cpp, JSON in json.cpp.
 
 #include <cstddef>
 #include <cstdint>

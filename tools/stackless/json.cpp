@@ -53,9 +53,10 @@ json channels(const snapshot::image& image, symbols& names) {
   json list = json::array();
   for (const snapshot::channel& c : image.channels) {
     const bool global = c.where.means == snapshot::meaning::module;
-    list.push_back({{"where", global ? place(c.where, names.data(c.where)) : json(hexadecimal(c.where.number))},
-                    {"state", name_of(waits_for(image, c))},
-                    {"waiting", c.waiting}});
+    list.push_back(
+        {{"where", global ? place(c.where, names.data(c.where)) : json(hexadecimal(c.where.number))},
+         {"state", name_of(waits_for(image, c))},
+         {"waiting", c.waiting}});
   }
   return list;
 }

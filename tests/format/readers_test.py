@@ -18,6 +18,8 @@ GOLDEN = TESTS / "golden"
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(TESTS))
 import reader  # noqa: E402
+from crafted import (FAILURE, FIRST_RECORD, FIRST_SLOT, GLOBAL, NOTHING, assembled, flipped, minimal,  # noqa: E402
+                     taken_apart, tasklet, varint, with_header)
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--emulator", default="", help="what runs programs of the CPU that they are built for")
@@ -32,34 +34,6 @@ def without_names(value):
     if isinstance(value, dict):
         return {key: without_names(inner) for key, inner in value.items() if key != "name"}
     return [without_names(inner) for inner in value] if isinstance(value, list) else value
-
-
-def assembled(header, sections):
-    """A file of sections (type, flags, payload), with its digests right."""
-    body = b""
-    for type_, flags, payload in sections:
-        signed = struct.pack("<IIQ", type_, flags, len(payload)) + payload
-        body += reader.digest(signed) + signed
-        body += bytes(-len(body) % 8)
-    return with_header(*header, 40 + len(body), body)
-
-
-def with_header(written_by, min_reader, size, body):
-    signed = struct.pack("<IIQ", written_by, min_reader, size) + body
-    return reader.MAGIC + reader.digest(signed) + signed
-
-
-def taken_apart(file):
-    sections, at = [], 40
-    while at != len(file):
-        type_, flags, length = struct.unpack_from("<IIQ", file, at + 16)
-        sections.append((type_, flags, file[at + 32:at + 32 + length]))
-        at += (32 + length + 7) // 8 * 8
-    return sections
-
-
-def flipped(data, offset, bit):
-    return data[:offset] + bytes([data[offset] ^ 1 << bit]) + data[offset + 1:]
 
 
 def verdict(file):
@@ -235,6 +209,116 @@ class Damage(ReadersTest):
             files.append(assembled((1, 1), sections))
         self.assertGreater(self.compare_verdicts(files), 100)
 
+    def test_rules_broken_once(self):
+        """Those that a changed byte does not break alone."""
+        no_stack = {"FRAMES": b"", "STACKS": b""}
+        queue = {"CHANNELS": b"\1" + GLOBAL + b"\1\0"}
+        value = b"\1" + 4 * NOTHING
+        sliced = {"flags": reader.SLICED}
+        intact = [
+            minimal(tasklet()),
+            minimal(tasklet(reader.DEAD, slot_size=0), **no_stack),
+            minimal(tasklet(value=value)),
+            minimal(tasklet(reader.NOT_STARTED, value=value), **no_stack),
+            minimal(tasklet(reader.SENDING, value=value), **queue),
+            minimal(tasklet(reader.SENDING, flags=4, wakes=b"\0" + FAILURE), **queue),
+            minimal(tasklet(reader.RECEIVING), **queue),
+            minimal(tasklet(wakes=b"\1" + FAILURE)),
+            minimal(tasklet(wakes=b"\2")),
+            minimal(tasklet(sp=8), FRAMES=b"\1\0\0\x08\0"),
+            minimal(tasklet(**sliced), tasklet(**sliced, home=1, slot=0)),
+            minimal(tasklet(), tasklet(home=-1, slot=0x1_0000)),
+            minimal(tasklet(), FRAMES=b"\2\0\0\0\1\0\0\x10\0"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1\0" + varint(FIRST_SLOT + 0xFFF8) + b"\1\0"),
+        ]
+        self.assertEqual(self.compare_verdicts(intact), len(intact))
+        broken = [
+            minimal(tasklet(reader.DEAD, slot_size=0), MODULES=b"\0", **no_stack),
+            minimal(tasklet(), MODULES=b"\1\0\1i\0"),
+            minimal(tasklet(), MODULES=b"\1\0\0\1"),
+            minimal(tasklet(), MODULES=b"\1\1\0\1i\1"),
+            minimal(tasklet(home=FIRST_RECORD // 64 + 2**58)),
+            minimal(tasklet(home=(reader.REGION.start - 64) // 64)),
+            minimal(tasklet(home=reader.REGION.stop // 64)),
+            minimal(tasklet(reader.DEAD, value=value), **no_stack),
+            minimal(tasklet(reader.DEAD, slot_size=8), **no_stack),
+            minimal(tasklet(reader.SENDING), **queue),
+            minimal(tasklet(reader.SENDING, flags=4, value=value, wakes=b"\0" + FAILURE), **queue),
+            minimal(tasklet(reader.SENDING, value=value, wakes=b"\2"), **queue),
+            minimal(tasklet(reader.RECEIVING, value=value), **queue),
+            minimal(tasklet(reader.RECEIVING, wakes=b"\2"), **queue),
+            minimal(tasklet(flags=4, wakes=b"\0" + FAILURE)),
+            minimal(tasklet(flags=16)),
+            minimal(tasklet(wakes=b"\3")),
+            minimal(tasklet(pc=NOTHING)),
+            minimal(tasklet(pc=b"\1\0\2"), FRAMES=b"\1\0\2\x10\0"),
+            minimal(tasklet(slot=0)),
+            minimal(tasklet(slot=reader.REGION.stop)),
+            minimal(tasklet(slot=FIRST_SLOT + 8)),
+            minimal(tasklet(slot_size=0)),
+            minimal(tasklet(slot_size=2**64 - 2**16)),
+            minimal(tasklet(slot_size=0x1_0008)),
+            minimal(tasklet(live=0xFFF8)),
+            minimal(tasklet(live=2**64 - 8)),
+            minimal(tasklet(live=4)),
+            minimal(tasklet(stack_size=0), FRAMES=b"\1\0\0\0\0", STACKS=b""),
+            minimal(tasklet(stack_size=12), FRAMES=b"\1\0\0\x0c\0", STACKS=bytes(12)),
+            minimal(tasklet(sp=16), FRAMES=b"\1\0\0\0\0"),
+            minimal(tasklet(sp=4), FRAMES=b"\1\0\0\x0c\0"),
+            minimal(tasklet(sp=8, **sliced), FRAMES=b"\1\0\0\x08\0"),
+            minimal(tasklet(**sliced), tasklet(home=1, slot=0)),
+            minimal(tasklet(), tasklet(home=1, slot=0)),
+            minimal(tasklet(**sliced), tasklet(**sliced, home=1, slot=0, slot_size=0x2_0000)),
+            minimal(tasklet(), tasklet(home=0, slot=0x1_0000)),
+            minimal(tasklet(home=FIRST_SLOT // 64)),
+            minimal(tasklet(), FRAMES=b"\0"),
+            minimal(tasklet(), FRAMES=b"\1\0\1\x10\0"),
+            minimal(tasklet(), FRAMES=b"\1\1\0\x10\0"),
+            minimal(tasklet(), FRAMES=b"\1\0\0\x10\4"),
+            minimal(tasklet(), FRAMES=b"\1\0\0\x10\1"),
+            minimal(tasklet(), FRAMES=b"\2\0\0\0\0\0\0\x10\0"),
+            minimal(tasklet(), FRAMES=b"\2\0\0\4\1\0\0\x0c\0"),
+            minimal(tasklet(), FRAMES=b"\2\0\0" + varint(2**64 - 8) + b"\1\0\0\x18\0"),
+            minimal(tasklet(reader.RECEIVING)),
+            minimal(tasklet(), **queue),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1" + GLOBAL + b"\0"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1" + GLOBAL + b"\1\1"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1" + GLOBAL + b"\2\0\0"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1\3\0\1\0"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1\0" + varint(FIRST_SLOT + 0xFFF4) + b"\1\0"),
+            minimal(tasklet(reader.RECEIVING), CHANNELS=b"\1\0" + varint(FIRST_SLOT) + b"\1\0"),
+            minimal(tasklet(reader.RECEIVING, **sliced),
+                    CHANNELS=b"\1\0" + varint(FIRST_SLOT + 0xFFF8) + b"\1\0"),
+            minimal(tasklet(reader.RECEIVING), tasklet(reader.RECEIVING, home=1, slot=0x1_0000),
+                    CHANNELS=b"\2" + GLOBAL + b"\1\0" + GLOBAL + b"\1\1"),
+            minimal(tasklet(reader.RECEIVING), tasklet(reader.SENDING, home=1, slot=0x1_0000, value=value),
+                    CHANNELS=b"\1" + GLOBAL + b"\2\0\1"),
+            minimal(tasklet(), WORDS=b"\1\2\4\0"),
+            minimal(tasklet(), WORDS=b"\0\1\0\4"),
+            minimal(tasklet(), WORDS=b"\1\0\7\0"),
+            minimal(tasklet(), WORDS=b"\1\0\4\0", STACKS=b"\1" + bytes(15)),
+            minimal(tasklet(), END=b"\0"),
+        ]
+        self.assertEqual(self.compare_verdicts(broken), 0)
+
+    def test_spans_broken_once(self):
+        def spans(begin=0x1200_0100_0000, size=0x1_0000, cell_size=32, skipped=(0,), more=b""):
+            fields = varint(begin) + varint(size) + varint(cell_size) + varint(len(skipped))
+            fields += b"".join(map(varint, skipped))
+            return minimal(tasklet(), SPANS=bytes([1 + bool(more)]) + fields + more,
+                           HEAP=bytes(len(skipped) * cell_size))
+
+        another = b"\0" + varint(0x1_0000) + b"\x10\0"
+        intact = [spans(), spans(skipped=(2047,)), spans(skipped=()), spans(cell_size=0x1_0000), spans(more=another)]
+        self.assertEqual(self.compare_verdicts(intact), len(intact))
+        broken = [spans(size=0), spans(size=0x8000), spans(size=2**64 - 2**16), spans(begin=0x1200_0100_0008),
+                  spans(begin=0x1000_0000_0000), spans(begin=reader.REGION.stop), spans(begin=FIRST_SLOT),
+                  spans(begin=FIRST_RECORD), spans(cell_size=0, skipped=()), spans(cell_size=8), spans(cell_size=24),
+                  spans(cell_size=0x2_0000, skipped=()), spans(skipped=(2048,)), spans(skipped=(2047, 0)),
+                  spans(skipped=(1, 2**64 - 2)), spans(more=varint(2**64 - 2**16) + another[1:]),
+                  spans(more=b"\0\0\x10\0")]
+        self.assertEqual(self.compare_verdicts(broken), 0)
+
     def test_bytes_that_no_section_covers(self):
         """Padding: only its own rule and the digest of the file see it."""
         files = []
@@ -266,8 +350,8 @@ class Damage(ReadersTest):
             files += [with_header(1, 1, len(sample) + more, body + bytes(more)) for more in (1, 8, 32)]
             files += [with_header(1, 1, len(sample) - less, body[:-less]) for less in (1, 8, 32)]
             # A section that claims more than there is, with the digest of what there is.
-            signed = struct.pack("<IIQ", 0xffff_ffff, 1, 8)
-            files.append(with_header(1, 1, len(sample), body[:-32] + reader.digest(signed) + signed))
+            content = struct.pack("<IIQ", 0xffff_ffff, 1, 8)
+            files.append(with_header(1, 1, len(sample), body[:-32] + reader.digest(content) + content))
         self.assertGreater(self.compare_verdicts(files), 2)
 
 

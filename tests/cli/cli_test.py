@@ -1,6 +1,7 @@
 """The command as its users see it: output, messages and exit status."""
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -115,6 +116,8 @@ class Help(CommandTest):
             (["resume", "a", "--frobnicate"], "--frobnicate", "help resume"),
             (["resume", "a", "--program"], "--program", "help resume"),
             (["inspect"], "FILE", "help inspect"),
+            (["inspect", "--json"], "FILE", "help inspect"),
+            (["inspect", "a", "--json=b"], "--json", "help inspect"),
             (["inspect", "a", "--program", "b"], "--program", "help inspect"),
         ):
             message = rf"stackless: error: .*{named}.* \(see `stackless {see}`\)\n"
@@ -124,7 +127,7 @@ class Help(CommandTest):
 class Output(CommandTest):
     def test_full_device(self):
         self.save_counting()
-        for arguments in (["help"], ["--version"], ["inspect", "c.snap"]):
+        for arguments in (["help"], ["--version"], ["inspect", "c.snap"], ["inspect", "--json", "c.snap"]):
             with open("/dev/full", "w") as full:
                 done = self.command(*arguments, stdout=full)
             self.assertEqual(done.stderr, "stackless: error: cannot write to the standard output: "
@@ -256,8 +259,8 @@ class Resume(CommandTest):
 
 class BadFiles(CommandTest):
     def both(self, file, status, stderr):
-        for command in ("inspect", "resume"):
-            self.expect([command, file], status=status, stderr=stderr)
+        for command in (["inspect"], ["inspect", "--json"], ["resume"]):
+            self.expect([*command, file], status=status, stderr=stderr)
 
     def test_missing(self):
         self.both("none.snap", 1, "stackless: error: none.snap: cannot open: No such file or directory\n")
@@ -367,6 +370,90 @@ pointers left behind
         names = [name for _, name in frames]
         self.assertEqual(sum(name.startswith("recurs(int, int)") for name in names), 9, done.stdout)
         self.assertRegex(names[-1], r"\Astackless_trampoline\+0x[0-9a-f]+\Z")
+
+
+def as_text(document):
+    """The text of `inspect` from what `inspect --json` prints."""
+    d = document
+    lines = [f"file     {d['file']}", f"format   {d['format']}, for readers of {d['min_reader']} and newer",
+             f"library  {d['library']}", f"machine  {d['machine']}", f"size     {d['size']} bytes", "", "modules"]
+    lines += [f"{i:3}  {m['build_id']:40}  {m['path']}" for i, m in enumerate(d["modules"])]
+    lines += ["", "tasklets", f"     {'is':9}  {'state':11}  {'stack':6}  {'home':14}  {'slot':14}  "
+                              f"{'slot bytes':>11}  {'stack bytes':>11}  handles"]
+    for i, t in enumerate(d["tasklets"]):
+        lines.append(f"{i:3}  {'root' if t['root'] else 'reachable':9}  {t['state']:11}  "
+                     f"{'sliced' if t['sliced'] else 'own':6}  {t['home']:14}  {t['slot'] or '-':14}  "
+                     f"{t['slot_bytes']:11}  {t['stack_bytes']:11}  {t['handles']:7}")
+        digits = len(str(len(t["frames"])))
+        widest = max((len(f["offset"]) for f in t["frames"]), default=0)
+        lines += [f"     #{j:<{digits}}  {f['offset']:{widest}}  {f['name']}" for j, f in enumerate(t["frames"])]
+    if d["channels"]:
+        lines += ["", "channels"]
+    for i, c in enumerate(d["channels"]):
+        where = c["where"] if isinstance(c["where"], str) else c["where"]["name"]
+        lines.append(f"{i:3}  {where}  {c['state']}: {' '.join(map(str, c['waiting']))}")
+    lines += ["", "heap", "  cell bytes  blocks       bytes"]
+    lines += [f"  {c['cell_bytes']:10}  {c['blocks']:6}  {c['bytes']:10}" for c in d["heap"]["cells"]]
+    lines += [f"  {'all':>10}  {d['heap']['blocks']:6}  {d['heap']['bytes']:10}", "", "pointers left behind",
+              f"  {d['left_behind']['foreign']:6}  to memory that no snapshot carries",
+              f"  {d['left_behind']['strangers']:6}  to tasklets that are not in this one", ""]
+    return "\n".join(lines)
+
+
+class Json(CommandTest):
+    def document(self, file):
+        done = self.command("inspect", "--json", file)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        document = json.loads(done.stdout)
+        self.assertEqual(done.stdout, json.dumps(document, indent=2) + "\n")
+        return document
+
+    def test_says_what_the_text_says(self):
+        for arguments, file in (([program("counting"), "4", "c.snap"], "c.snap"),
+                                ([helper("sliced_counting"), "4", "s.snap"], "s.snap"),
+                                ([helper("waiting"), "w.snap"], "w.snap"),
+                                ([program("persistence_demo")], "tasklet.pickle")):
+            self.assertEqual(self.command("run", *arguments).returncode, 0)
+            self.assertEqual(as_text(self.document(file)), self.command("inspect", file).stdout)
+
+    def test_keys_and_types(self):
+        self.command("run", helper("waiting"), "w.snap")
+        document = self.document("w.snap")
+        self.assertEqual(list(document), ["file", "format", "min_reader", "library", "machine", "size", "modules",
+                                          "tasklets", "channels", "heap", "left_behind"])
+        [module], [tasklet], [channel] = document["modules"], document["tasklets"], document["channels"]
+        self.assertEqual(list(module), ["build_id", "path"])
+        self.assertEqual(list(tasklet), ["root", "state", "sliced", "home", "slot", "slot_bytes", "stack_bytes",
+                                         "handles", "frames"])
+        self.assertEqual((tasklet["root"], tasklet["state"], tasklet["sliced"], tasklet["handles"]),
+                         (True, "receiving", False, 0))
+        self.assertEqual(list(tasklet["frames"][0]), ["module", "offset", "name"])
+        self.assertRegex(tasklet["home"], r"\A0x[0-9a-f]{12}\Z")
+        self.assertRegex(tasklet["slot"], r"\A0x[0-9a-f]{8}0000\Z")
+        self.assertRegex(channel["where"].pop("offset"), r"\A0x[0-9a-f]+\Z")
+        self.assertEqual(channel, {"where": {"module": 0, "name": "numbers (waiting)"}, "state": "receiving",
+                                   "waiting": [0]})
+        self.assertEqual(list(document["heap"]), ["cells", "blocks", "bytes"])
+        self.assertEqual(document["left_behind"], {"foreign": 0, "strangers": 0})
+
+    def test_help_names_every_key(self):
+        self.command("run", helper("waiting"), "w.snap")
+        text = self.command("help", "inspect").stdout
+
+        def check(value):
+            for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+                if isinstance(key, str):
+                    self.assertRegex(text, rf"\b{key}\b")
+                if isinstance(inner, (dict, list)):
+                    check(inner)
+        check(self.document("w.snap"))
+
+    def test_hostile_names(self):
+        name = os.fsdecode(b"a\n\x1b[31m\x7f\xc3\xa9\xff")
+        self.write(name, self.save_counting())
+        text = self.command("inspect", "--json", name).stdout
+        self.assertTrue(text.isascii() and not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text), text)
+        self.assertEqual(json.loads(text)["file"], "a\n\x1b[31m\x7f\xe9\ufffd")
 
 
 if __name__ == "__main__":

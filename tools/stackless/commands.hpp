@@ -17,6 +17,9 @@ namespace cli {
 /// What is in the snapshot, as text. What is only of interest to whoever sits there goes to stderr.
 std::string inspect(const std::string& file);
 
+/// The same as one JSON object, which `stackless help inspect` describes.
+std::string inspect_as_json(const std::string& file);
+
 /// The help of a command, or for "" of all; empty if there is no such command.
 std::string_view help(std::string_view command);
 

@@ -12,7 +12,7 @@ Commands:
   run PROGRAM [ARGUMENT...]       run a program
   resume FILE [--program PATH]    bring the tasklet of a snapshot back, in a new
                                   process of its program
-  inspect FILE                    show what is in a snapshot
+  inspect [--json] FILE           show what is in a snapshot
   help [COMMAND]                  explain a command
 
 Options:
@@ -70,7 +70,7 @@ Environment:
                        other CPUs: qemu-aarch64-static
 )";
 
-constexpr std::string_view for_inspect = R"(usage: stackless inspect FILE
+constexpr std::string_view for_inspect = R"(usage: stackless inspect [--json] FILE
 
 Shows what is in a snapshot: the modules its code comes from, its tasklets with
 their frames, innermost first, the channels they wait on, its heap. FILE is checked
@@ -78,7 +78,24 @@ completely and nothing of it is run. Names of functions come from the symbol tab
 of the modules, if they are still where they were.
 
 Options:
+  --json       print one JSON object
   -h, --help   print this
+
+The object has the keys
+  file, library, machine    texts
+  format, min_reader, size  numbers: the format of the writer, the oldest one
+               whose readers understand the file, how many bytes it has
+  modules      list of {build_id, path}
+  tasklets     list of {root, state, sliced, home, slot, slot_bytes, stack_bytes,
+               handles, frames}; root and sliced are true or false, slot is null if
+               there is no stack, frames is a list of places, innermost first
+  channels     list of {where, state, waiting}; where is a place, or the address in
+               the heap or on a stack, waiting a list of indices of tasklets
+  heap         {cells, blocks, bytes}; cells lists {cell_bytes, blocks, bytes}
+  left_behind  {foreign, strangers}: how many words led to memory that no snapshot
+               carries, how many to tasklets that are not in this one
+A place is {module, offset, name}: an index in modules, how far from where that one
+begins, and the name that the text shows. Addresses and offsets are texts "0x...".
 
 Example:
   stackless inspect counting.snap

@@ -1,15 +1,12 @@
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
 #include <utility>
 
 #include "commands.hpp"
+#include "contents.hpp"
 #include "serialize/encoding.hpp"
-#include "serialize/file.hpp"
-#include "serialize/format.hpp"
-#include "serialize/reader.hpp"
 #include "symbols.hpp"
 #include "text.hpp"
 
@@ -21,45 +18,26 @@ using snapshot::meaning;
 
 namespace {
 
-const char* name_of(snapshot::state s) {
-  switch (s) {
-    case snapshot::state::not_started:
-      return "not started";
-    case snapshot::state::paused:
-      return "paused";
-    case snapshot::state::sending:
-      return "sending";
-    case snapshot::state::receiving:
-      return "receiving";
-    case snapshot::state::dead:
-      return "dead";
-  }
-  return "";
-}
-
 class report {
  public:
-  report(const std::string& file, std::span<const std::byte> bytes)
-      : bytes_(bytes), image_(snapshot::read(bytes, file)), symbols_(image_) {
-    header(file);
+  explicit report(const std::string& file) : all_(contents_of(file)), image_(all_.image), symbols_(image_) {
+    header();
     modules();
     tasklets();
     channels();
     heap();
-    words();
+    pointers();
   }
 
   std::string take() { return std::move(out_); }
 
  private:
-  void header(const std::string& file) {
-    out_ += text("file     %s\n", printable(file).c_str());
-    out_ += text("format   %u, for readers of %u and newer\n",
-                 snapshot::load<std::uint32_t>(bytes_.data() + snapshot::file_header::written_by_at),
-                 snapshot::load<std::uint32_t>(bytes_.data() + snapshot::file_header::min_reader_at));
+  void header() {
+    out_ += text("file     %s\n", printable(all_.file).c_str());
+    out_ += text("format   %u, for readers of %u and newer\n", all_.written_by, all_.min_reader);
     out_ += text("library  %s\n", printable(image_.library).c_str());
     out_ += text("machine  %s\n", snapshot::name_of(image_.machine));
-    out_ += text("size     %zu bytes\n", bytes_.size());
+    out_ += text("size     %zu bytes\n", all_.size);
   }
 
   void modules() {
@@ -108,41 +86,27 @@ class report {
       for (std::uint32_t waiting : c.waiting) queue += ' ' + std::to_string(waiting);
       out_ += text("%3zu  %s  %s:%s\n", i,
                    global ? symbols_.data(c.where).c_str() : hexadecimal(c.where.number).c_str(),
-                   name_of(image_.tasklets[c.waiting.front()].state), queue.c_str());
+                   name_of(waits_for(image_, c)), queue.c_str());
     }
   }
 
   void heap() {
-    std::map<std::uint64_t, std::size_t> sizes;  // cell size -> blocks
-    for (const snapshot::block& b : image_.blocks) ++sizes[image_.spans[b.span].cell_size];
     out_ += "\nheap\n  cell bytes  blocks       bytes\n";
-    for (const auto& [size, blocks] : sizes)
+    for (const auto& [size, blocks] : blocks_by_size(image_))
       out_ += text("  %10llu  %6zu  %10llu\n", static_cast<unsigned long long>(size), blocks,
                    static_cast<unsigned long long>(size * blocks));
     out_ += text("  %10s  %6zu  %10zu\n", "all", image_.blocks.size(), image_.heap.bytes.size());
   }
 
-  /// What was left behind; all else comes back.
-  void words() {
-    std::size_t foreign = 0, strangers = 0;
-    const auto count = [&](const snapshot::value& v) {
-      foreign += v.means == meaning::foreign;
-      strangers += v.means == meaning::stranger;
-    };
-    for (const snapshot::payload* p : {&image_.stacks, &image_.heap}) {
-      for (const snapshot::word& w : p->words) count(w.what);
-    }
-    for (const snapshot::tasklet& t : image_.tasklets) {
-      for (const snapshot::value* v : {&t.fp, &t.base, &t.caught, &t.closure}) count(*v);
-      for (const snapshot::value& v : t.transfer) count(v);
-    }
+  void pointers() {
+    const lost_words lost = left_behind(image_);
     out_ += "\npointers left behind\n";
-    out_ += text("  %6zu  to memory that no snapshot carries\n", foreign);
-    out_ += text("  %6zu  to tasklets that are not in this one\n", strangers);
+    out_ += text("  %6zu  to memory that no snapshot carries\n", lost.foreign);
+    out_ += text("  %6zu  to tasklets that are not in this one\n", lost.strangers);
   }
 
-  std::span<const std::byte> bytes_;
-  snapshot::image image_;
+  const contents all_;
+  const snapshot::image& image_;
   symbols symbols_;
   std::string out_;
 };
@@ -150,7 +114,7 @@ class report {
 }  // namespace
 
 std::string inspect(const std::string& file) {
-  return report(file, snapshot::read_file(file)).take();
+  return report(file).take();
 }
 
 }  // namespace cli

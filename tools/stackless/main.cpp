@@ -38,6 +38,7 @@ int dispatch(int argc, char** argv) {
   app.set_version_flag("--version", "stackless " STACKLESS_VERSION);
 
   std::string file, program, topic;
+  bool json = false;
   // All that follows the program is the program's.
   CLI::App* const run = app.add_subcommand("run")->prefix_command();
   CLI::App* const resume = app.add_subcommand("resume");
@@ -45,6 +46,7 @@ int dispatch(int argc, char** argv) {
   resume->add_option("--program", program);
   CLI::App* const inspect = app.add_subcommand("inspect");
   inspect->add_option("FILE", file)->required();
+  inspect->add_flag("--json", json);
   CLI::App* const help = app.add_subcommand("help");
   help->add_option("COMMAND", topic);
 
@@ -75,7 +77,10 @@ int dispatch(int argc, char** argv) {
     return report((e.what() + (" (see `" + see + "`)")).c_str(), misused);
   }
   if (*resume) cli::resume(file, program);
-  print(*inspect ? cli::inspect(file) : cli::help(topic));
+  if (*inspect)
+    print(json ? cli::inspect_as_json(file) : cli::inspect(file));
+  else
+    print(cli::help(topic));
   return 0;
 }
 

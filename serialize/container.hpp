@@ -13,6 +13,7 @@
 
 #include "serialize/encoding.hpp"
 #include "serialize/format.hpp"
+#include "serialize/frame.hpp"
 
 STACKLESS_BEGIN
 namespace snapshot {
@@ -35,14 +36,8 @@ class container {
 
  private:
   void check_header() const {
-    const std::size_t known = std::min(bytes_.size(), magic.size());
-    if (known == 0 || std::memcmp(bytes_.data(), magic.data(), known) != 0) {
-      const bool letters = known >= 4 && std::memcmp(bytes_.data() + 1, magic.data() + 1, 3) == 0;
-      auto about = failure("not a snapshot");
-      if (letters) about.hint = "a transfer as text seems to have changed it: transfer it as binary";
-      throw snapshot_error(snapshot_error::kind::damaged, std::move(about));
-    }
-    if (bytes_.size() < file_header::size) truncated("at least ", file_header::size - bytes_.size());
+    if (!begins_with(bytes_, magic)) refuse_magic();
+    check_least(bytes_.size(), file_header::size, file_);
 
     const auto written_by = load<std::uint32_t>(bytes_.data() + file_header::written_by_at);
     const auto min_reader = load<std::uint32_t>(bytes_.data() + file_header::min_reader_at);
@@ -54,10 +49,19 @@ class container {
               std::to_string(min_reader) + " and newer; this one reads format " +
               std::to_string(format_version));
 
-    const auto size = load<std::uint64_t>(bytes_.data() + file_header::size_at);
-    if (size > bytes_.size()) truncated("", size - bytes_.size());
-    if (size < bytes_.size())
-      refuse(std::to_string(bytes_.size() - size) + " bytes follow the end of the snapshot");
+    check_size(bytes_.size(), load<std::uint64_t>(bytes_.data() + file_header::size_at), file_);
+  }
+
+  [[noreturn]] void refuse_magic() const {
+    if (begins_with(bytes_, sealed_magic)) {
+      auto about = failure(file_, "sealed: give the key to read it");
+      about.hint = "stackless::load(path, key), of <stackless/sealing.hpp>, takes the key";
+      throw snapshot_error(snapshot_error::kind::sealed, std::move(about));
+    }
+    auto about = failure(file_, "not a snapshot");
+    if (bytes_.size() >= 4 && std::memcmp(bytes_.data() + 1, magic.data() + 1, 3) == 0)
+      about.hint = "a transfer as text seems to have changed it: transfer it as binary";
+    throw snapshot_error(snapshot_error::kind::damaged, std::move(about));
   }
 
   void find_sections() {
@@ -104,33 +108,24 @@ class container {
     const auto stored = load<digest>(bytes_.data() + at);
     const auto actual = digest_of(bytes_.subspan(begin, end - begin));
     if (stored == actual) return;
-    auto about = failure("checksum mismatch", title, offset);
+    auto about = failure_in(title, offset, "checksum mismatch");
     about.expected = hexadecimal(stored);
     about.found = hexadecimal(actual);
     throw snapshot_error(snapshot_error::kind::damaged, std::move(about));
   }
 
-  [[noreturn]] void truncated(const char* at_least, std::uint64_t missing) const {
-    refuse(std::string("truncated: ") + at_least + std::to_string(missing) + " bytes are missing");
-  }
-
   [[noreturn]] void refuse(std::string reason, std::string_view title = {}, std::uint64_t offset = 0) const {
-    throw snapshot_error(snapshot_error::kind::damaged, failure(std::move(reason), title, offset));
+    throw snapshot_error(snapshot_error::kind::damaged, failure_in(title, offset, std::move(reason)));
   }
 
   [[noreturn]] void too_new(std::string reason, std::string_view title = {}, std::uint64_t offset = 0) const {
-    auto about = failure(std::move(reason), title, offset);
-    about.hint = "a newer version of the program reads it";
-    throw snapshot_error(snapshot_error::kind::too_new, std::move(about));
+    refuse_as_too_new(failure_in(title, offset, std::move(reason)));
   }
 
-  snapshot_error::details failure(std::string reason, std::string_view title = {},
-                                  std::uint64_t offset = 0) const {
-    snapshot_error::details about;
-    about.file = file_;
+  snapshot_error::details failure_in(std::string_view title, std::uint64_t offset, std::string reason) const {
+    auto about = failure(file_, std::move(reason));
     about.section = title;
     about.offset = offset;
-    about.reason = std::move(reason);
     return about;
   }
 

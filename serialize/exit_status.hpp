@@ -11,6 +11,9 @@ constexpr int exit_status(snapshot_error::kind why) {
     case snapshot_error::kind::io:
     case snapshot_error::kind::home_taken:
     case snapshot_error::kind::not_restorable:
+    case snapshot_error::kind::sealed:
+    case snapshot_error::kind::not_sealed:
+    case snapshot_error::kind::wrong_key:
       return 1;
     case snapshot_error::kind::damaged:
       return 3;

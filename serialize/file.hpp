@@ -16,6 +16,9 @@ namespace snapshot {
 /// The bytes of a regular file.
 std::pmr::vector<std::byte> read_file(const std::string& path);
 
+/// The same, of a file that nobody but its owner may read or write.
+std::pmr::vector<std::byte> read_private_file(const std::string& path);
+
 /// What is left to read from a descriptor of any kind. `name` is for messages.
 std::pmr::vector<std::byte> read_fd(int fd, std::string_view name);
 
@@ -24,6 +27,9 @@ std::pmr::vector<std::byte> read_fd(int fd, std::string_view name);
 /// owner only, since it holds what was in memory. A symbolic link is replaced, not followed. Who is killed
 /// while writing leaves a file named .stackless-XXXXXX in the folder.
 void write_file(const std::string& path, std::span<const std::byte> bytes);
+
+/// The same where no file is yet; one that is there stays.
+void write_new_file(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace snapshot
 STACKLESS_END

@@ -13,12 +13,16 @@ namespace snapshot {
 
 // Numbers that are stored: never change or reuse one.
 
+using magic_number = std::array<unsigned char, 8>;
+
 /// The high bit shows a 7-bit channel, CR LF and LF show translated line ends, 0x1a stops a listing.
-inline constexpr std::array<unsigned char, 8> magic = {0x8b, 'S', 'L', 'C', '\r', '\n', 0x1a, '\n'};
+inline constexpr magic_number magic = {0x8b, 'S', 'L', 'C', '\r', '\n', 0x1a, '\n'};
+inline constexpr magic_number sealed_magic = {0x8b, 'S', 'E', 'A', '\r', '\n', 0x1a, '\n'};
 
 inline constexpr std::uint32_t format_version = 1;  ///< of this writer, and the newest that this reader knows
 inline constexpr std::uint32_t oldest_reader =
     1;  ///< the oldest format version whose readers understand this writer
+inline constexpr std::uint64_t sealed_version = 1;  ///< of sealed files
 
 // Flags of a tasklet; never changed, and never used again.
 inline constexpr std::uint8_t flag_block_trap = 1;
@@ -93,6 +97,15 @@ inline constexpr std::size_t flags_at = 20;
 inline constexpr std::size_t length_at = 24;
 inline constexpr std::size_t size = 32;
 }  // namespace section_header
+
+/// Of a sealed file. All of it is authenticated with what follows it: the ciphertext and its tag.
+namespace sealed_header {
+inline constexpr std::size_t version_at = 8;
+inline constexpr std::size_t size_at = 16;
+inline constexpr std::size_t key_id_at = 24;
+inline constexpr std::size_t nonce_at = 40;
+inline constexpr std::size_t size = 64;
+}  // namespace sealed_header
 
 /// Sections begin at multiples of this; the gap is zero.
 inline constexpr std::size_t section_alignment = 8;

@@ -2,7 +2,8 @@
 
 # To configure and build. GTest and Benchmark are among them because configuring looks for everything.
 base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev libcli11-dev
-               nlohmann-json3-dev libdw-dev libuv1-dev libhttp-parser-dev libgtest-dev libbenchmark-dev'
+               nlohmann-json3-dev libdw-dev libuv1-dev libsodium-dev libhttp-parser-dev
+               libgtest-dev libbenchmark-dev'
 
 # To test on this machine.
 check_packages='clang libclang-rt-dev gdb python3 python3-xxhash'
@@ -19,7 +20,7 @@ measure_packages='wrk'
 # To test for AArch64 on any other CPU. Of http-parser only the library: the headers of two architectures exclude each
 # other.
 cross_packages='g++-aarch64-linux-gnu qemu-user-static libxxhash-dev:arm64 libunwind-dev:arm64 libdw-dev:arm64
-                libuv1-dev:arm64 libhttp-parser2.9:arm64 libgtest-dev:arm64 libbenchmark-dev:arm64'
+                libuv1-dev:arm64 libsodium-dev:arm64 libhttp-parser2.9:arm64 libgtest-dev:arm64 libbenchmark-dev:arm64'
 
 # install_missing <package>...: touches the network only if one of them is missing.
 install_missing() {

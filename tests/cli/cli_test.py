@@ -272,6 +272,10 @@ class BadFiles(CommandTest):
         self.write("text", b"not a snapshot at all, and long enough to hold a header\n")
         self.both("text", DAMAGED, "stackless: error: text: not a snapshot\n")
 
+    def test_sealed(self):
+        self.write("sealed", b"\x8bSEA\r\n\x1a\n and a header and more")
+        self.both("sealed", 1, "stackless: error: sealed: sealed: give the key to read it\n")
+
     def test_too_new(self):
         data = bytearray(self.save_counting())
         data[24] = data[28] = 99

@@ -1,13 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 
+#include "tests/format_document.hpp"
 #include "tests/serialize/sample_image.hpp"
 
 namespace {
@@ -15,29 +13,6 @@ namespace {
 namespace snapshot = stackless::snapshot;
 using sample::bytes;
 using stackless::snapshot_error;
-
-std::string slurp(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string format_document() {
-  const std::string here = __FILE__;
-  return slurp(here.substr(0, here.rfind("tests/serialize/")) + "serialize/FORMAT.md");
-}
-
-/// The bytes of a dump of lines `  0028  8b 53 4c   what it is`.
-bytes undumped(std::istream& text) {
-  bytes found(snapshot::scratch());
-  for (std::string line; std::getline(text, line) && line != "```";) {
-    std::istringstream words(line.substr(0, line.find("   ")));
-    std::string word;
-    words >> word;
-    EXPECT_EQ(std::stoul(word, nullptr, 16), found.size()) << line;
-    while (words >> word) found.push_back(static_cast<std::byte>(std::stoul(word, nullptr, 16)));
-  }
-  return found;
-}
 
 std::string dumped(const bytes& file) {
   std::string text;
@@ -52,13 +27,10 @@ std::string dumped(const bytes& file) {
 }
 
 TEST(format, the_hexdump_of_the_document_is_what_is_written) {
-  std::istringstream document(format_document());
-  std::string line;
-  while (std::getline(document, line) && line != "```hexdump") {
-  }
-  ASSERT_TRUE(document) << "FORMAT.md has no hexdump";
   const bytes expected = sample::written(sample::small());
-  EXPECT_TRUE(undumped(document) == expected) << "FORMAT.md differs from:" << dumped(expected);
+  const auto shown = hexdump_in_document("```hexdump");
+  EXPECT_TRUE(std::equal(shown.begin(), shown.end(), expected.begin(), expected.end()))
+      << "FORMAT.md differs from:" << dumped(expected);
 }
 
 TEST(format, the_document_names_every_section) {

@@ -186,6 +186,15 @@ TEST(reader, not_a_snapshot) {
   }
 }
 
+TEST(reader, a_sealed_file_is_named) {
+  bytes file = sample::written(sample::small());
+  snapshot::store(file.data(), snapshot::sealed_magic);
+  const auto error = error_of(file);
+  EXPECT_EQ(error.reason(), kind::sealed);
+  EXPECT_EQ(error.about().reason, "sealed: give the key to read it");
+  EXPECT_FALSE(error.about().hint.empty());
+}
+
 TEST(reader, a_newer_format_is_named) {
   parts file(sample::written(sample::small()));
   file.written_by = 7;

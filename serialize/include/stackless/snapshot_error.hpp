@@ -20,6 +20,9 @@ class snapshot_error : public std::runtime_error {
     wrong_machine,   ///< another kind of CPU
     home_taken,      ///< something lives at the addresses it has to come back to, or waits at its channel's other side
     not_restorable,  ///< it holds something that cannot be saved
+    sealed,          ///< it is sealed, and was to be read without a key
+    not_sealed,      ///< it is not sealed, and was to be read with a key
+    wrong_key,       ///< it is sealed with another key
   };
 
   /// What is known of a failure; the fields that do not apply stay empty.

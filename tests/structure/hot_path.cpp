@@ -23,11 +23,6 @@ void hot_spawn(long& a, long& b) {
   stackless::tasklet([&a, &b] { a += b; });
 }
 
-long hot_run() {
-  stackless::run();
-  return 0;
-}
-
 // What is live across a switch is on the stack, above the stack pointer: there ends what a slice copies.
 
 long kept_across_schedule(long a, long b) {

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive", "hot_run"]
+FUNCTIONS = ["hot_schedule", "hot_send", "hot_receive"]
 STRAIGHT_FUNCTIONS = ["hot_spawn"]
 KEEPING_FUNCTIONS = ["kept_across_schedule", "kept_across_send", "kept_across_receive"]
 COSTLY_FUNCTIONS = ["costly_add", "costly_exchange", "costly_compare", "costly_fence"]

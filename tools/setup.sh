@@ -3,10 +3,10 @@
 # To configure and build. GTest and Benchmark are among them because configuring looks for everything.
 base_packages='build-essential cmake ninja-build libxxhash-dev libunwind-dev libcli11-dev
                nlohmann-json3-dev libdw-dev libuv1-dev libsodium-dev libhttp-parser-dev
-               libgtest-dev libbenchmark-dev'
+               libgtest-dev libbenchmark-dev python3'
 
 # To test on this machine.
-check_packages='clang libclang-rt-dev gdb python3 python3-xxhash'
+check_packages='clang libclang-rt-dev gdb python3-xxhash'
 
 # What perf/ measures beside us.
 peer_packages='libboost-context-dev libboost-fiber-dev libst-dev libmimalloc-dev'
